@@ -1,0 +1,333 @@
+// Package ipstack is the node's TCP/IP: gVisor's network stack on a network
+// card (package nic). The SSH server listens on it, and the socket server
+// (package socket) gives it to programs. In a Hurd this room is pfinet's.
+//
+// IPv4 only: a lab's network has no other addresses.
+package ipstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/link/loopback"
+	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+	"gvisor.dev/gvisor/pkg/waiter"
+
+	"hurdlab/images/mach/nic"
+)
+
+// The stack's interfaces.
+const (
+	ethernetID tcpip.NICID = 1
+	loopbackID tcpip.NICID = 2
+)
+
+// TCP buffers of a connection, in bytes. A node has 96 MiB for everything,
+// and its network's delay is about a millisecond: gVisor's default of 1 MiB
+// each way buys no speed here.
+const (
+	minBuffer     = 4 << 10
+	defaultBuffer = 128 << 10
+	maxBuffer     = 512 << 10
+)
+
+// A Config gives the stack its addresses.
+type Config struct {
+	// Addr is the node's address and the prefix length of its network.
+	Addr netip.Prefix
+	// Gateway is the default route; the zero Addr means none.
+	Gateway netip.Addr
+}
+
+// A Stack is a running TCP/IP stack.
+type Stack struct {
+	stack *stack.Stack
+	link  *link
+}
+
+// New makes a stack with an Ethernet interface on dev and a loopback
+// interface. Nothing is received from dev before Serve.
+func New(dev nic.Device, cfg Config) (*Stack, error) {
+	s := stack.New(stack.Options{
+		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
+		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
+	})
+	sack := tcpip.TCPSACKEnabled(true)
+	s.SetTransportProtocolOption(tcp.ProtocolNumber, &sack)
+	snd := tcpip.TCPSendBufferSizeRangeOption{Min: minBuffer, Default: defaultBuffer, Max: maxBuffer}
+	s.SetTransportProtocolOption(tcp.ProtocolNumber, &snd)
+	rcv := tcpip.TCPReceiveBufferSizeRangeOption{Min: minBuffer, Default: defaultBuffer, Max: maxBuffer}
+	s.SetTransportProtocolOption(tcp.ProtocolNumber, &rcv)
+
+	l := newLink(dev)
+	if err := s.CreateNIC(ethernetID, l); err != nil {
+		return nil, failure("network interface", err)
+	}
+	if err := s.CreateNIC(loopbackID, loopback.New()); err != nil {
+		return nil, failure("loopback interface", err)
+	}
+	addresses := []struct {
+		nic  tcpip.NICID
+		addr netip.Prefix
+	}{
+		{ethernetID, cfg.Addr},
+		{loopbackID, netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8)},
+	}
+	var routes []tcpip.Route
+	for _, a := range addresses {
+		pa := tcpip.ProtocolAddress{
+			Protocol:          ipv4.ProtocolNumber,
+			AddressWithPrefix: tcpip.AddressWithPrefix{Address: address(a.addr.Addr()), PrefixLen: a.addr.Bits()},
+		}
+		if err := s.AddProtocolAddress(a.nic, pa, stack.AddressProperties{}); err != nil {
+			return nil, failure("address "+a.addr.String(), err)
+		}
+		routes = append(routes, tcpip.Route{Destination: pa.AddressWithPrefix.Subnet(), NIC: a.nic})
+	}
+	if cfg.Gateway.IsValid() {
+		routes = append(routes, tcpip.Route{Destination: header.IPv4EmptySubnet, Gateway: address(cfg.Gateway), NIC: ethernetID})
+	}
+	s.SetRouteTable(routes)
+	return &Stack{s, l}, nil
+}
+
+// Serve runs the network card until ctx ends or the card fails.
+func (s *Stack) Serve(ctx context.Context) error { return s.link.serve(ctx) }
+
+// Close takes the stack down, and every connection with it.
+func (s *Stack) Close() { s.stack.Destroy() }
+
+// Raw is gVisor's stack, for package socket, which gives programs its
+// endpoints.
+func (s *Stack) Raw() *stack.Stack { return s.stack }
+
+// Listen listens for TCP connections to port on all addresses.
+func (s *Stack) Listen(port uint16) (net.Listener, error) {
+	l, err := gonet.ListenTCP(s.stack, tcpip.FullAddress{Port: port}, ipv4.ProtocolNumber)
+	if err != nil {
+		return nil, fmt.Errorf("ipstack: listen on port %d: %w", port, err)
+	}
+	return l, nil
+}
+
+// Dial connects to a TCP port.
+func (s *Stack) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	c, err := gonet.DialContextTCP(ctx, s.stack, tcpip.FullAddress{Addr: address(to.Addr()), Port: to.Port()}, ipv4.ProtocolNumber)
+	if err != nil {
+		return nil, fmt.Errorf("ipstack: connect to %s: %w", to, err)
+	}
+	return c, nil
+}
+
+// Ping sends an ICMP echo request with the sequence number seq and size bytes
+// of data, and returns the time until its reply.
+func (s *Stack) Ping(ctx context.Context, to netip.Addr, seq uint16, size int) (time.Duration, error) {
+	if !to.Is4() {
+		return 0, fmt.Errorf("ping %s: not an IPv4 address", to)
+	}
+	var wq waiter.Queue
+	ep, terr := s.stack.NewEndpoint(icmp.ProtocolNumber4, ipv4.ProtocolNumber, &wq)
+	if terr != nil {
+		return 0, failure("ping", terr)
+	}
+	defer ep.Close()
+	we, readable := waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventErr)
+	wq.EventRegister(&we)
+	defer wq.EventUnregister(&we)
+	if err := ep.Connect(tcpip.FullAddress{Addr: address(to)}); err != nil {
+		return 0, failure("ping "+to.String(), err)
+	}
+	// The endpoint fills in the identifier and the checksum.
+	req := header.ICMPv4(make([]byte, header.ICMPv4MinimumSize+size))
+	req.SetType(header.ICMPv4Echo)
+	req.SetSequence(seq)
+	start := time.Now()
+	if err := s.write(ctx, ep, &wq, req); err != nil {
+		return 0, fmt.Errorf("ping %s: %w", to, err)
+	}
+	for {
+		var b writer
+		res, err := ep.Read(&b, tcpip.ReadOptions{})
+		switch err.(type) {
+		case nil:
+			reply := header.ICMPv4(b)
+			if res.Count >= header.ICMPv4MinimumSize && reply.Type() == header.ICMPv4EchoReply && reply.Sequence() == seq {
+				return time.Since(start), nil
+			}
+			continue // of an earlier request
+		case *tcpip.ErrWouldBlock:
+		default:
+			return 0, failure("ping "+to.String(), err)
+		}
+		select {
+		case <-readable:
+		case <-ctx.Done():
+			return 0, fmt.Errorf("ping %s: %w", to, ctx.Err())
+		}
+	}
+}
+
+// write sends one datagram, waiting for room.
+func (s *Stack) write(ctx context.Context, ep tcpip.Endpoint, wq *waiter.Queue, b []byte) error {
+	we, writable := waiter.NewChannelEntry(waiter.WritableEvents)
+	wq.EventRegister(&we)
+	defer wq.EventUnregister(&we)
+	for {
+		_, err := ep.Write(&reader{b}, tcpip.WriteOptions{})
+		if err == nil {
+			return nil
+		}
+		if _, ok := err.(*tcpip.ErrWouldBlock); !ok {
+			return errors.New(err.String())
+		}
+		select {
+		case <-writable:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func address(a netip.Addr) tcpip.Address { return tcpip.AddrFrom4(a.As4()) }
+
+func failure(what string, err tcpip.Error) error {
+	return fmt.Errorf("ipstack: %s: %s", what, err)
+}
+
+// writer collects what an endpoint reads.
+type writer []byte
+
+func (w *writer) Write(b []byte) (int, error) {
+	*w = append(*w, b...)
+	return len(b), nil
+}
+
+// reader is a payload for an endpoint to write.
+type reader struct{ b []byte }
+
+func (r *reader) Read(p []byte) (int, error) {
+	n := copy(p, r.b)
+	r.b = r.b[n:]
+	return n, nil
+}
+
+func (r *reader) Len() int { return len(r.b) }
+
+// link is a network card as a link endpoint of gVisor's.
+type link struct {
+	dev        nic.Device
+	mac        tcpip.LinkAddress
+	dispatcher stack.NetworkDispatcher
+}
+
+var (
+	_ stack.LinkEndpoint = (*link)(nil)
+	_ stack.GSOEndpoint  = (*link)(nil)
+)
+
+func newLink(dev nic.Device) *link {
+	mac := dev.MAC()
+	return &link{dev: dev, mac: tcpip.LinkAddress(mac[:])}
+}
+
+// serve hands the card's frames to the stack. Each is copied once, from the
+// card's memory to a buffer of gVisor's own pool.
+func (l *link) serve(ctx context.Context) error {
+	return l.dev.Serve(ctx, func(frame []byte) {
+		if l.dispatcher == nil || len(frame) < header.EthernetMinimumSize {
+			return
+		}
+		pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(frame)})
+		defer pkt.DecRef()
+		if !l.ParseHeader(pkt) {
+			return
+		}
+		eth := header.Ethernet(pkt.LinkHeader().Slice())
+		switch dst := eth.DestinationAddress(); {
+		case dst == l.mac:
+			pkt.PktType = tcpip.PacketHost
+		case dst == header.EthernetBroadcastAddress:
+			pkt.PktType = tcpip.PacketBroadcast
+		case header.IsMulticastEthernetAddress(dst):
+			pkt.PktType = tcpip.PacketMulticast
+		default:
+			return // a switch floods what it has not learnt yet
+		}
+		l.dispatcher.DeliverNetworkPacket(eth.Type(), pkt)
+	})
+}
+
+// WritePackets copies packets straight into the card's memory. A frame that
+// finds the card's queue full is lost; the transport protocols cope.
+func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
+	n := 0
+	for _, pkt := range pkts.AsSlice() {
+		sent := l.dev.Send(func(b []byte) int {
+			k := 0
+			for _, part := range pkt.AsSlices() {
+				k += copy(b[k:], part)
+			}
+			return k
+		})
+		if !sent {
+			break
+		}
+		n++
+	}
+	l.dev.Flush()
+	if n == 0 {
+		return 0, &tcpip.ErrNoBufferSpace{}
+	}
+	return n, nil
+}
+
+// SupportedGSO makes gVisor cut large TCP segments late, which saves most of
+// the work per packet.
+func (l *link) SupportedGSO() stack.SupportedGSO { return stack.GVisorGSOSupported }
+
+// GSOMaxSize is the largest segment before cutting, in bytes.
+func (l *link) GSOMaxSize() uint32 { return 32 << 10 }
+
+func (l *link) MTU() uint32                             { return uint32(l.dev.MTU()) }
+func (l *link) SetMTU(uint32)                           {}
+func (l *link) MaxHeaderLength() uint16                 { return header.EthernetMinimumSize }
+func (l *link) LinkAddress() tcpip.LinkAddress          { return l.mac }
+func (l *link) SetLinkAddress(tcpip.LinkAddress)        {}
+func (l *link) Attach(d stack.NetworkDispatcher)        { l.dispatcher = d }
+func (l *link) IsAttached() bool                        { return l.dispatcher != nil }
+func (l *link) Wait()                                   {}
+func (l *link) ARPHardwareType() header.ARPHardwareType { return header.ARPHardwareEther }
+func (l *link) Close()                                  {}
+func (l *link) SetOnCloseAction(func())                 {}
+
+// Capabilities says that addresses must be resolved. Checksums are computed
+// and verified in software: the lab's network carries no offloads.
+func (l *link) Capabilities() stack.LinkEndpointCapabilities {
+	return stack.CapabilityResolutionRequired
+}
+
+func (l *link) AddHeader(pkt *stack.PacketBuffer) {
+	header.Ethernet(pkt.LinkHeader().Push(header.EthernetMinimumSize)).Encode(&header.EthernetFields{
+		SrcAddr: l.mac,
+		DstAddr: pkt.EgressRoute.RemoteLinkAddress,
+		Type:    pkt.NetworkProtocolNumber,
+	})
+}
+
+func (l *link) ParseHeader(pkt *stack.PacketBuffer) bool {
+	_, ok := pkt.LinkHeader().Consume(header.EthernetMinimumSize)
+	return ok
+}

@@ -1,0 +1,131 @@
+package ipstack
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"hurdlab/images/mach/nic"
+)
+
+// wire is one end of a cable.
+type wire struct {
+	mac     [6]byte
+	in, out chan []byte
+}
+
+func (w *wire) MAC() [6]byte { return w.mac }
+func (w *wire) MTU() int     { return 1500 }
+func (w *wire) Flush()       {}
+
+func (w *wire) Send(fill func([]byte) int) bool {
+	b := make([]byte, nic.HeaderSize+1500)
+	select {
+	case w.out <- b[:fill(b)]:
+		return true
+	default:
+		return false
+	}
+}
+
+func (w *wire) Serve(ctx context.Context, deliver func([]byte)) error {
+	for {
+		select {
+		case f := <-w.in:
+			deliver(f)
+			clear(f) // the stack must have copied it
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// pair returns two stacks on one cable, 10.77.0.1 and 10.77.0.2.
+func pair(t *testing.T) (a, b *Stack) {
+	ab, ba := make(chan []byte, 1000), make(chan []byte, 1000)
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	end := func(last byte, in, out chan []byte) *Stack {
+		s, err := New(&wire{[6]byte{2, 0, 0, 0, 0, last}, in, out}, Config{
+			Addr:    netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, 0, last}), 24),
+			Gateway: netip.AddrFrom4([4]byte{10, 77, 0, 254}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go s.Serve(ctx)
+		t.Cleanup(s.Close)
+		return s
+	}
+	return end(1, ba, ab), end(2, ab, ba)
+}
+
+func TestPing(t *testing.T) {
+	a, b := pair(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for i, size := range []int{0, 56, 1472, 4000} {
+		if _, err := a.Ping(ctx, netip.MustParseAddr("10.77.0.2"), uint16(i), size); err != nil {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+	if _, err := b.Ping(ctx, netip.MustParseAddr("10.77.0.1"), 1, 56); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Ping(ctx, netip.MustParseAddr("127.0.0.1"), 1, 56); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := a.Ping(ctx, netip.MustParseAddr("10.77.0.9"), 1, 56); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("nobody there: %v", err)
+	}
+}
+
+func TestTCP(t *testing.T) {
+	a, b := pair(t)
+	l, err := b.Listen(22)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := make([]byte, 3<<20+17)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range data {
+		data[i] = byte(rng.Uint32())
+	}
+	sum := make(chan [32]byte)
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		got, err := io.ReadAll(c)
+		if err != nil {
+			t.Error(err)
+		}
+		c.Close()
+		sum <- sha256.Sum256(got)
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c, err := a.Dial(ctx, netip.MustParseAddrPort("10.77.0.2:22"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if <-sum != sha256.Sum256(data) {
+		t.Error("the data changed on the way")
+	}
+	if _, err := a.Dial(ctx, netip.MustParseAddrPort("10.77.0.2:23")); err == nil {
+		t.Error("connected to a closed port")
+	}
+}
