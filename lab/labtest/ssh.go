@@ -1,0 +1,3 @@
+package labtest
+
+func (m *machine) serveSSH() error { return nil }
