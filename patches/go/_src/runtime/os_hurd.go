@@ -28,9 +28,24 @@ const (
 	_MACH_SEND_BITS   = 19
 	_MACH_REPLY_BITS  = 18 // MOVE_SEND_ONCE
 
+	_MACH_RCV_LARGE = 0x800
+
+	_MACH_MSG_MASK         = 0x3c00 // details of some results of mach_msg
 	_MACH_SEND_INTERRUPTED = 0x10000007
-	_MACH_RCV_INTERRUPTED  = 0x10004005
 	_MACH_RCV_TIMED_OUT    = 0x10004003
+	_MACH_RCV_TOO_LARGE    = 0x10004004
+	_MACH_RCV_INTERRUPTED  = 0x10004005
+	_MACH_RCV_PORT_DIED    = 0x10004009
+	_MACH_RCV_BODY_ERROR   = 0x1000400c
+
+	_MACH_MSG_TYPE_MAKE_SEND = 20
+
+	_MACH_PORT_RIGHT_RECEIVE  = 1
+	_MACH_PORT_RIGHT_PORT_SET = 3
+
+	_KERN_NAME_EXISTS = 13
+
+	_ENOSYS = 0x40000000 | 78
 
 	// Type words: name | bits<<8 | number<<16 | inline.
 	_MT_INT   = 2 | 32<<8 | 1<<16 | 1<<28
@@ -83,8 +98,13 @@ var (
 
 // A machMsg is a message of the small RPCs of the runtime.
 type machMsg struct {
+	hdr  machHeader
+	body [24]uint32
+}
+
+// A machHeader begins every message.
+type machHeader struct {
 	bits, size, remote, local, seqno, id uint32
-	body                                 [24]uint32
 }
 
 // machCall does an RPC with n words of body, receiving the reply in m.
@@ -92,15 +112,15 @@ type machMsg struct {
 //
 //go:nosplit
 func machCall(m *machMsg, port, id, n, reply uint32) uint32 {
-	m.bits |= _MACH_RPC_BITS
-	m.size = 24 + 4*n
-	m.remote = port
-	m.local = reply
-	m.seqno = 0
-	m.id = id
+	m.hdr.bits |= _MACH_RPC_BITS
+	m.hdr.size = 24 + 4*n
+	m.hdr.remote = port
+	m.hdr.local = reply
+	m.hdr.seqno = 0
+	m.hdr.id = id
 	opt := uint32(_MACH_SEND_MSG | _MACH_RCV_MSG)
 	for {
-		kr := mach_msg_trap(unsafe.Pointer(m), opt, m.size, uint32(unsafe.Sizeof(*m)), reply, 0, 0)
+		kr := mach_msg_trap(unsafe.Pointer(m), opt, m.hdr.size, uint32(unsafe.Sizeof(*m)), reply, 0, 0)
 		switch kr {
 		case 0:
 			return m.body[1]
@@ -138,7 +158,7 @@ func tlsDescriptor(base uint32) (lo, hi uint32) {
 
 //go:nosplit
 func setTLS(m *machMsg, thread, base, reply uint32) uint32 {
-	m.bits = 0
+	m.hdr.bits = 0
 	m.body[0] = _MT_INT
 	m.body[1] = ^uint32(0) // allocate a selector
 	m.body[2] = _MT_INT2
@@ -171,7 +191,7 @@ const _STATE_WORDS = 17
 
 //go:nosplit
 func getThreadState(m *machMsg, thread uint32, s *threadState) uint32 {
-	m.bits = 0
+	m.hdr.bits = 0
 	m.body[0] = _MT_INT
 	m.body[1] = _I386_REGS_SEGS_STATE
 	m.body[2] = _MT_INT
@@ -183,7 +203,7 @@ func getThreadState(m *machMsg, thread uint32, s *threadState) uint32 {
 
 //go:nosplit
 func setThreadState(m *machMsg, thread uint32, s *threadState) uint32 {
-	m.bits = 0
+	m.hdr.bits = 0
 	m.body[0] = _MT_INT
 	m.body[1] = _I386_REGS_SEGS_STATE
 	m.body[2] = 2 | 32<<8 | _STATE_WORDS<<16 | 1<<28
@@ -207,6 +227,17 @@ func vmProtect(addr, n uintptr, prot uint32) uint32 {
 	m.body[6] = _MT_INT
 	m.body[7] = prot
 	return machCall(&m, taskSelf, 2024, 8, replyPort())
+}
+
+// machMoveMember makes the receive right port a member of set, or of no set
+// if that is 0.
+func machMoveMember(port, set uint32) uint32 {
+	var m machMsg
+	m.body[0] = _MT_NAME
+	m.body[1] = port
+	m.body[2] = _MT_NAME
+	m.body[3] = set
+	return machCall(&m, taskSelf, 3213, 4, replyPort())
 }
 
 // May run with m.p==nil, so write barriers are not allowed.
@@ -250,17 +281,17 @@ func newosproc0(stacksize uintptr, fn uintptr) { throw("newosproc0: not implemen
 //go:nosplit
 func exitThread(wait *atomic.Uint32) {
 	var m machMsg
-	m.bits = 20 // MAKE_SEND
-	m.size = 24 + 24
-	m.remote = excPort
-	m.id = reapID
+	m.hdr.bits = 20 // MAKE_SEND
+	m.hdr.size = 24 + 24
+	m.hdr.remote = excPort
+	m.hdr.id = reapID
 	m.body[0] = _MT_INT
 	m.body[1] = mach_thread_self()
 	m.body[2] = _MT_INT
 	m.body[3] = uint32(uintptr(unsafe.Pointer(wait)))
 	m.body[4] = _MT_INT
 	m.body[5] = getg().m.reply
-	mach_msg_trap(unsafe.Pointer(&m), _MACH_SEND_MSG, m.size, 0, 0, 0, 0)
+	mach_msg_trap(unsafe.Pointer(&m), _MACH_SEND_MSG, m.hdr.size, 0, 0, 0, 0)
 	for {
 		osyield()
 	}
@@ -295,10 +326,10 @@ func nsToMs(ns int64) uint32 {
 //go:nosplit
 func futexwakeup(addr *uint32, cnt uint32) {
 	var m machMsg
-	m.bits = _MACH_SEND_BITS
-	m.size = 24 + 24
-	m.remote = taskSelf
-	m.id = 4205
+	m.hdr.bits = _MACH_SEND_BITS
+	m.hdr.size = 24 + 24
+	m.hdr.remote = taskSelf
+	m.hdr.id = 4205
 	m.body[0] = _MT_INT
 	m.body[1] = uint32(uintptr(unsafe.Pointer(addr)))
 	m.body[2] = _MT_INT
@@ -306,7 +337,7 @@ func futexwakeup(addr *uint32, cnt uint32) {
 	if cnt > 1 {
 		m.body[5] = _GSYNC_BROADCAST
 	}
-	for mach_msg_trap(unsafe.Pointer(&m), _MACH_SEND_MSG, m.size, 0, 0, 0, 0) == _MACH_SEND_INTERRUPTED {
+	for mach_msg_trap(unsafe.Pointer(&m), _MACH_SEND_MSG, m.hdr.size, 0, 0, 0, 0) == _MACH_SEND_INTERRUPTED {
 	}
 }
 
@@ -556,10 +587,9 @@ func os_sigpipe() {}
 //go:nosplit
 func crash() { abort() }
 
-//go:nosplit
-func fcntl(fd, cmd, arg int32) (ret int32, errno int32) { return -1, _ENOSYS }
+// fcntl is defined in package syscall, which has the file descriptors.
+func fcntl(fd, cmd, arg int32) (ret int32, errno int32)
 
 func mmap(addr unsafe.Pointer, n uintptr, prot, flags, fd int32, off uint32) (p unsafe.Pointer, err int) {
 	return nil, _ENOSYS
 }
-

@@ -34,7 +34,7 @@ func initsig(preinit bool) {
 	var m machMsg
 	kr := syscall_mach_port_allocate(taskSelf, 1, &excPort)
 	if kr == 0 {
-		m.bits = _MACH_MSG_COMPLEX
+		m.hdr.bits = _MACH_MSG_COMPLEX
 		m.body[0] = _MT_INT
 		m.body[1] = _TASK_EXCEPTION_PORT
 		m.body[2] = _MT_MAKE
@@ -62,7 +62,7 @@ func excServer() {
 		if kr != 0 {
 			continue
 		}
-		if m.id == reapID {
+		if m.hdr.id == reapID {
 			thread := m.body[1]
 			wait := (*atomic.Uint32)(unsafe.Pointer(uintptr(m.body[3])))
 			reply := m.body[5]
@@ -72,23 +72,23 @@ func excServer() {
 			wait.Store(freeMStack)
 			continue
 		}
-		if m.id != 2400 {
+		if m.hdr.id != 2400 {
 			msgServe(&m)
 			continue
 		}
-		reply, thread, task := m.remote, m.body[1], m.body[3]
+		reply, thread, task := m.hdr.remote, m.body[1], m.body[3]
 		exception, code, subcode := m.body[5], m.body[7], m.body[9]
 		excRaised(thread, exception, code, uintptr(subcode))
 		syscall_mach_port_deallocate(taskSelf, thread)
 		syscall_mach_port_deallocate(taskSelf, task)
-		m.bits = _MACH_REPLY_BITS
-		m.size = 24 + 8
-		m.remote = reply
-		m.local = 0
-		m.id = 2500
+		m.hdr.bits = _MACH_REPLY_BITS
+		m.hdr.size = 24 + 8
+		m.hdr.remote = reply
+		m.hdr.local = 0
+		m.hdr.id = 2500
 		m.body[0] = _MT_INT
 		m.body[1] = 0
-		mach_msg_trap(unsafe.Pointer(&m), _MACH_SEND_MSG, m.size, 0, 0, 0, 0)
+		mach_msg_trap(unsafe.Pointer(&m), _MACH_SEND_MSG, m.hdr.size, 0, 0, 0, 0)
 	}
 }
 
@@ -96,7 +96,7 @@ func excServer() {
 //
 //go:nowritebarrierrec
 func msgServe(m *machMsg) {
-	id, reply, bits := m.id, m.remote, m.bits
+	id, reply, bits := m.hdr.id, m.hdr.remote, m.hdr.bits
 	kr := ^uint32(303 - 1) // MIG_BAD_ID
 	sig := uint32(0)
 	if id == 23000 || id == 23022 { // msg_sig_post
@@ -118,14 +118,14 @@ func msgServe(m *machMsg) {
 		print("msgport: id ", id, " sig ", sig, " bits ", hex(bits), " kr ", hex(kr), "\n")
 	}
 	if reply != 0 {
-		m.bits = bits & 0xff
-		m.size = 24 + 8
-		m.remote = reply
-		m.local = 0
-		m.id = id + 100
+		m.hdr.bits = bits & 0xff
+		m.hdr.size = 24 + 8
+		m.hdr.remote = reply
+		m.hdr.local = 0
+		m.hdr.id = id + 100
 		m.body[0] = _MT_INT
 		m.body[1] = kr
-		mach_msg_trap(unsafe.Pointer(m), _MACH_SEND_MSG, m.size, 0, 0, 0, 0)
+		mach_msg_trap(unsafe.Pointer(m), _MACH_SEND_MSG, m.hdr.size, 0, 0, 0, 0)
 	}
 	if kr == 0 {
 		switch sig {
@@ -148,11 +148,11 @@ func stopAll(sig uint32) {
 	}
 	stopped = true
 	var m machMsg
-	m.bits = _MACH_MSG_COMPLEX
+	m.hdr.bits = _MACH_MSG_COMPLEX
 	m.body[0] = _MT_COPY
 	m.body[1] = uint32(getg().m.procid)
 	machCall(&m, hurd.ports[_INIT_PORT_PROC], 24021, 2, replyPort()) // proc_dostop
-	m.bits = 0
+	m.hdr.bits = 0
 	m.body[0] = _MT_INT
 	m.body[1] = sig
 	m.body[2] = _MT_INT

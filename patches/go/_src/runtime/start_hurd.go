@@ -14,7 +14,7 @@ var hurd struct {
 	argc                                  int32
 	argv, envp                            uintptr
 	fds                                   [512]uint32
-	nfds                                  uint32
+	nfds, nports, nints                   uint32
 	ports                                 [8]uint32
 	ints                                  [8]uint32
 }
@@ -94,11 +94,11 @@ func hurdstart(sp unsafe.Pointer) (argc int32, argv uintptr) {
 	var buf unsafe.Pointer
 	syscall_vm_allocate(taskSelf, unsafe.Pointer(&buf), 0x10000, 1)
 	h := (*machMsg)(buf)
-	h.bits = _MACH_RPC_BITS
-	h.size = 24
-	h.remote = boot
-	h.local = reply
-	h.id = 30500 // exec_startup_get_info
+	h.hdr.bits = _MACH_RPC_BITS
+	h.hdr.size = 24
+	h.hdr.remote = boot
+	h.hdr.local = reply
+	h.hdr.id = 30500 // exec_startup_get_info
 	kr = mach_msg_trap(buf, _MACH_SEND_MSG|_MACH_RCV_MSG, 24, 0x10000, reply, 0, 0)
 	if kr != 0 || h.body[1] != 0 {
 		return 0, uintptr(buf) + 0x8000
@@ -117,9 +117,9 @@ func hurdstart(sp unsafe.Pointer) (argc int32, argv uintptr) {
 	p, n := longItem(buf, &off)
 	hurd.nfds = copyPorts(&hurd.fds[0], 512, p, n)
 	p, n = longItem(buf, &off)
-	copyPorts(&hurd.ports[0], 8, p, n)
+	hurd.nports = copyPorts(&hurd.ports[0], 8, p, n)
 	p, n = longItem(buf, &off)
-	copyPorts(&hurd.ints[0], 8, p, n)
+	hurd.nints = copyPorts(&hurd.ints[0], 8, p, n)
 
 	hurd.argc = int32(argzCount(a, an))
 	var vec uintptr
@@ -129,7 +129,7 @@ func hurdstart(sp unsafe.Pointer) (argc int32, argv uintptr) {
 	hurd.envp = vec
 	argzFill(&vec, e, en)
 
-	m.bits = _MACH_MSG_COMPLEX
+	m.hdr.bits = _MACH_MSG_COMPLEX
 	m.body[0] = _MT_INT
 	m.body[1] = 4
 	m.body[2] = _MT_COPY
@@ -146,14 +146,14 @@ func procinit() {
 		return
 	}
 	var m machMsg
-	m.bits = _MACH_MSG_COMPLEX
+	m.hdr.bits = _MACH_MSG_COMPLEX
 	m.body[0] = _MT_MAKE
 	m.body[1] = excPort
 	kr := machCall(&m, hurd.ports[_INIT_PORT_PROC], 24013, 2, replyPort()) // proc_setmsgport
 	if kr == 0 {
 		syscall_mach_port_deallocate(taskSelf, m.body[3])
 	}
-	m.bits = 0
+	m.hdr.bits = 0
 	m.body[0] = _MT_INT
 	m.body[1] = uint32(hurd.argv)
 	m.body[2] = _MT_INT
@@ -186,7 +186,7 @@ func ioWrite(port uint32, p unsafe.Pointer, n uint32) int32 {
 		}
 		w = 3 + (n+3)/4
 	} else {
-		m.bits = _MACH_MSG_COMPLEX
+		m.hdr.bits = _MACH_MSG_COMPLEX
 		m.body[0] = 1 << 29 // long, out of line
 		m.body[3] = uint32(uintptr(p))
 	}
@@ -218,38 +218,6 @@ func hurdWrite(fd uintptr, p unsafe.Pointer, n int32) int32 {
 	return done
 }
 
-// hurdRead does one io_read of at most 2048 bytes, which come inline.
-//
-//go:nosplit
-func hurdRead(b *machBuf, fd uintptr, p unsafe.Pointer, n int32) int32 {
-	if fd >= uintptr(hurd.nfds) || hurd.fds[fd] == 0 {
-		return -9
-	}
-	m := (*machMsg)(unsafe.Pointer(&b.hdr))
-	m.bits = _MACH_RPC_BITS
-	m.size = 24 + 20
-	m.remote = hurd.fds[fd]
-	m.local = replyPort()
-	m.id = 21001
-	m.body[0] = 11 | 64<<8 | 1<<16 | 1<<28
-	m.body[1] = ^uint32(0)
-	m.body[2] = ^uint32(0)
-	m.body[3] = _MT_INT
-	m.body[4] = uint32(min(n, 2048))
-	kr := mach_msg_trap(unsafe.Pointer(m), _MACH_SEND_MSG|_MACH_RCV_MSG, m.size, machBufSize-4, m.local, 0, 0)
-	if kr == 0 {
-		kr = m.body[1]
-	}
-	k := -int32(kr & 0x3fff)
-	if kr == 0 {
-		off := uintptr(32)
-		d, dn := longItem(unsafe.Pointer(m), &off)
-		memmove(p, d, dn)
-		k = int32(dn)
-	}
-	return k
-}
-
 //go:linkname syscall_runtime_write syscall.runtime_write
 //go:nosplit
 func syscall_runtime_write(fd uintptr, p unsafe.Pointer, n int32) int32 {
@@ -261,55 +229,3 @@ func syscall_runtime_write(fd uintptr, p unsafe.Pointer, n int32) int32 {
 	exitsyscall()
 	return r
 }
-
-//go:linkname syscall_runtime_read syscall.runtime_read
-func syscall_runtime_read(fd uintptr, p unsafe.Pointer, n int32) int32 {
-	if !hurd.on {
-		return 0
-	}
-	b := machGetBuf()
-	entersyscallblock()
-	r := hurdRead(b, fd, p, n)
-	exitsyscall()
-	machPutBuf(b)
-	return r
-}
-
-//go:linkname machHurd mach.hurd
-func machHurd() (on bool, ports, ints, fds []uint32, info [6]uint32) {
-	return hurd.on, hurd.ports[:6], hurd.ints[:5], hurd.fds[:hurd.nfds], [6]uint32{hurd.entry, hurd.phdr, hurd.phdrSize, hurd.stack, hurd.stackSz, hurd.flags}
-}
-
-//go:linkname syscall_runtime_rpc syscall.runtime_rpc
-//go:nosplit
-func syscall_runtime_rpc(msg unsafe.Pointer, snd, rcv uint32) uint32 {
-	entersyscallblock()
-	r := replyPort()
-	*(*uint32)(add(msg, 12)) = r
-	kr := mach_msg_trap(msg, _MACH_SEND_MSG|_MACH_RCV_MSG, snd, rcv, r, 0, 0)
-	exitsyscall()
-	return kr
-}
-
-//go:linkname syscall_runtime_port syscall.runtime_port
-func syscall_runtime_port(i int) uint32 { return hurd.ports[i] }
-
-//go:linkname syscall_runtime_fd syscall.runtime_fd
-func syscall_runtime_fd(fd int) uint32 {
-	if fd < 0 || fd >= int(hurd.nfds) {
-		return 0
-	}
-	return hurd.fds[fd]
-}
-
-//go:linkname syscall_runtime_setfd syscall.runtime_setfd
-func syscall_runtime_setfd(fd int, port uint32) {
-	hurd.fds[fd] = port
-	hurd.nfds = max(hurd.nfds, uint32(fd)+1)
-}
-
-//go:linkname syscall_runtime_dealloc syscall.runtime_dealloc
-func syscall_runtime_dealloc(port uint32) { syscall_mach_port_deallocate(taskSelf, port) }
-
-//go:linkname syscall_runtime_vmfree syscall.runtime_vmfree
-func syscall_runtime_vmfree(p unsafe.Pointer, n uintptr) { syscall_vm_deallocate(taskSelf, p, n) }

@@ -1,0 +1,67 @@
+// Copyright 2026 The Go Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style
+// license that can be found in the LICENSE file.
+
+package runtime
+
+import "unsafe"
+
+// What package syscall has of the kernel; documented there.
+
+//go:linkname syscall_machMsg syscall.runtime_machMsg
+//go:nosplit
+func syscall_machMsg(msg unsafe.Pointer, option, sndSize, rcvSize, rcvName, timeout uint32) uint32 {
+	return machMsgRestart(msg, option, sndSize, rcvSize, rcvName, timeout)
+}
+
+//go:linkname syscall_machMsgBlock syscall.runtime_machMsgBlock
+//go:nosplit
+func syscall_machMsgBlock(msg unsafe.Pointer, option, sndSize, rcvSize, rcvName, timeout uint32) uint32 {
+	// Give the P away at once: sysmon would do so only after a tick of the
+	// kernel's clock, 10 ms.
+	entersyscallblock()
+	kr := machMsgRestart(msg, option, sndSize, rcvSize, rcvName, timeout)
+	exitsyscall()
+	return kr
+}
+
+// machMsgRestart is mach_msg made whole: when the kernel interrupts the
+// thread, for the sake of preemption or a debugger, it goes on where it was.
+//
+//go:nosplit
+func machMsgRestart(msg unsafe.Pointer, option, sndSize, rcvSize, rcvName, timeout uint32) uint32 {
+	if rcvName == 0 && option&_MACH_RCV_MSG != 0 {
+		// Not earlier than here: the goroutine stays on this thread
+		// until the answer is there.
+		rcvName = replyPort()
+		if option&_MACH_SEND_MSG != 0 {
+			(*machHeader)(msg).local = rcvName
+		}
+	}
+	for {
+		switch kr := mach_msg_trap(msg, option, sndSize, rcvSize, rcvName, timeout, 0); kr {
+		case _MACH_SEND_INTERRUPTED:
+			// The message is back in the buffer, ready to be sent.
+		case _MACH_RCV_INTERRUPTED:
+			option &^= _MACH_SEND_MSG
+		default:
+			return kr
+		}
+	}
+}
+
+//go:linkname syscall_machReplyPort syscall.runtime_machReplyPort
+//go:nosplit
+func syscall_machReplyPort() uint32 { return mach_reply_port() }
+
+//go:linkname syscall_machPorts syscall.runtime_machPorts
+//go:nosplit
+func syscall_machPorts() (task, host, priv, device uint32) {
+	return taskSelf, hostSelf, hostPriv, deviceMaster
+}
+
+//go:linkname syscall_hurdStart syscall.runtime_hurdStart
+func syscall_hurdStart() (on bool, ports, ints, fds []uint32, info [6]uint32) {
+	return hurd.on, hurd.ports[:hurd.nports], hurd.ints[:hurd.nints], hurd.fds[:hurd.nfds],
+		[6]uint32{hurd.entry, hurd.phdr, hurd.phdrSize, hurd.stack, hurd.stackSz, hurd.flags}
+}
