@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -113,8 +112,12 @@ func (p patches) eachDiff(f func(diff string, file *gitdiff.File) error) error {
 			return fmt.Errorf("patches/go/%s: %d file headers but %d files that can be read", name, n, len(files))
 		}
 		for _, file := range files {
-			if file.OldName != file.NewName || file.IsBinary || !fs.ValidPath(file.NewName) || path.Dir(file.NewName) == "." {
-				return fmt.Errorf("patches/go/%s: %s: only changes within a file of src are supported", name, file.NewName)
+			// Without git's own header the parser leaves the prefix b/, and
+			// gives both names as this one if they are of the same length.
+			within := file.OldName == file.NewName && !file.IsBinary
+			file.NewName, _ = strings.CutPrefix(file.NewName, "b/")
+			if !within || !strings.HasPrefix(file.NewName, "src/") || !fs.ValidPath(file.NewName) {
+				return fmt.Errorf("patches/go/%s: %s: only a change within a file of src can be applied", name, file.NewName)
 			}
 			if err := f(name, file); err != nil {
 				return err
