@@ -1,0 +1,296 @@
+package mach
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// Options of mach_msg.
+const (
+	optSend        = 0x1
+	optRcv         = 0x2
+	optSendTimeout = 0x10
+	optRcvTimeout  = 0x100
+	optRcvLarge    = 0x800 // leave a message that is too large in its queue
+)
+
+// idSendOnce is the id of the notification that a send-once right was
+// destroyed unused, which arrives in place of a reply.
+const idSendOnce = 71
+
+// replyRoom is the buffer that receives a reply at first. Most replies fit;
+// for larger ones the kernel says how much they need.
+const replyRoom = 1024
+
+// fullQueueWait is how long a send to a full queue waits, in milliseconds,
+// before it looks at its context.
+const fullQueueWait = 100
+
+// load makes what was received into b the message m. code is what the trap
+// ended with.
+func load(m *Message, b []byte, code KernReturn) error {
+	switch code.plain() {
+	case KernSuccess:
+	case RcvBodyError, RcvHeaderError:
+		// Delivered, but incomplete: for the caller, not received.
+		if m.Load(native(), b, memory{}) == nil {
+			Destroy(m)
+		}
+		return code
+	default:
+		return code
+	}
+	return m.Load(native(), b, memory{})
+}
+
+// Send sends m to port with the right disp: [CopySend], [MoveSend] or
+// [MoveSendOnce], or from a receive right of this task [MakeSend] or
+// [MakeSendOnce]. A right to reply may have been set with m's SetReply. Send
+// uses up m; with a Move disposition it consumes port, too, whether it
+// succeeds or not.
+//
+// If the port's queue is full, Send waits until there is room or ctx ends.
+// That is the only wait: Send does not wait for a receiver.
+func Send(ctx context.Context, port Port, disp Type, m *Message) error {
+	m.SetDest(port, disp)
+	if err := send(ctx, m); err != nil {
+		return fmt.Errorf("send message %d to %v: %w", m.ID(), port, err)
+	}
+	return nil
+}
+
+// send sends m, whose header is complete. Afterwards m owns nothing.
+func send(ctx context.Context, m *Message) error {
+	if err := m.Err(); err != nil {
+		drop(m)
+		return err
+	}
+	m.Bind(addressOf)
+	b := m.Buffer(0)
+	code := machMsg(b, optSend|optSendTimeout, len(b), Null, 0)
+	for code.plain() == SendTimedOut || code.plain() == SendInterrupted {
+		// The kernel has written the message back with its rights made: as
+		// it is now it can be sent again, or destroyed.
+		if ctx.Err() != nil {
+			drop(m)
+			return context.Cause(ctx)
+		}
+		code = machMsgBlock(b, optSend|optSendTimeout, len(b), Null, fullQueueWait)
+	}
+	if code != KernSuccess {
+		return failedSend(m, code)
+	}
+	Reset(m, m.ID())
+	return nil
+}
+
+// failedSend releases what the kernel left of m and returns the error.
+func failedSend(m *Message, code KernReturn) error {
+	switch code.plain() {
+	case SendInvalidRight, SendInvalidMemory, SendInvalidType, SendMsgTooSmall:
+		// The kernel destroyed what it had taken, and does not tell how far
+		// it came. Releasing names now could hit rights that are not the
+		// message's.
+		Reset(m, m.ID())
+	default:
+		drop(m)
+	}
+	return code.Err()
+}
+
+// drop destroys m but keeps its id, for errors.
+func drop(m *Message) {
+	id := m.ID()
+	Destroy(m)
+	Reset(m, id)
+}
+
+// Idle reply ports: receive rights for one answer at a time. Those of direct
+// are received from by a trap; those of parked are in the poller's port set.
+//
+// They are the task's, like its name space, so they are package variables.
+// Not a sync.Pool: the garbage collector empties those, and would leak the
+// rights.
+var (
+	direct freeList[Port]
+	parked freeList[*Receiver]
+)
+
+type freeList[T any] struct {
+	mu   sync.Mutex
+	free []T
+}
+
+func (l *freeList[T]) get() (x T, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.free); n > 0 {
+		x, l.free = l.free[n-1], l.free[:n-1]
+		return x, true
+	}
+	return x, false
+}
+
+func (l *freeList[T]) put(x T) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.free = append(l.free, x)
+}
+
+// Call sends the request m to port, a send right, and waits for the reply,
+// which it leaves in m with the return code taken. If the return code is not
+// success, Call returns it as a [KernReturn] in its error. After an error, m
+// owns nothing; otherwise it is the caller's to [Destroy].
+//
+// The goroutine is parked meanwhile. When ctx ends, Call returns its cause at
+// once; what the server does with the request is not known then, and its
+// reply, should it come, is destroyed.
+func Call(ctx context.Context, port Port, m *Message) error {
+	id := m.ID()
+	if err := call(ctx, port, m); err != nil {
+		return fmt.Errorf("call %d of %v: %w", id, port, err)
+	}
+	return nil
+}
+
+func call(ctx context.Context, port Port, m *Message) error {
+	id := m.ID()
+	r, ok := parked.get()
+	if !ok {
+		var err error
+		if r, err = NewReceiver(); err != nil {
+			drop(m)
+			return fmt.Errorf("reply port: %w", err)
+		}
+	}
+	m.SetReply(r.port, MakeSendOnce)
+	m.SetDest(port, CopySend)
+	if err := send(ctx, m); err != nil {
+		if errors.Is(err, SendInvalidDest) {
+			parked.put(r) // no right to it has been made
+		} else {
+			// The notification that the send-once right was not used is on
+			// its way to the port.
+			r.Close()
+		}
+		return err
+	}
+	if err := r.Receive(ctx, m); err != nil {
+		r.Close()
+		return err
+	}
+	// The one send-once right is used up: nothing more comes to the port.
+	parked.put(r)
+	return checkReply(m, id)
+}
+
+// checkReply takes the return code from the reply m to the request id.
+func checkReply(m *Message, id int32) error {
+	if got := m.ID(); got != id+100 {
+		Destroy(m)
+		if got == idSendOnce {
+			return MigServerDied
+		}
+		return MigReplyMismatch
+	}
+	code := KernReturn(m.TakeInt32())
+	if m.Err() != nil {
+		Destroy(m)
+		return MigTypeError
+	}
+	if code != KernSuccess {
+		Destroy(m)
+		return code
+	}
+	return nil
+}
+
+// CallKernel is [Call] for ports of which the kernel is the receiver, and
+// routines that it answers at once: a trap, without a switch of goroutines.
+// Should the answer not be there at once, because the port is another task's
+// after all, CallKernel waits for it parked.
+func CallKernel(port Port, m *Message) error {
+	id := m.ID()
+	if err := callKernel(port, m, false); err != nil {
+		return fmt.Errorf("call %d of %v: %w", id, port, err)
+	}
+	return nil
+}
+
+// callKernel is CallKernel. With block, the kernel itself may wait in the
+// routine, where nothing can park: a thread waits with it.
+func callKernel(port Port, m *Message, block bool) error {
+	id := m.ID()
+	if err := m.Err(); err != nil {
+		drop(m)
+		return err
+	}
+	reply, ok := direct.get()
+	if !ok {
+		if reply = replyPort(); reply == Null {
+			drop(m)
+			return fmt.Errorf("reply port: %w", KernResourceShortage)
+		}
+	}
+	m.SetReply(reply, MakeSendOnce)
+	m.SetDest(port, CopySend)
+	m.Bind(addressOf)
+	size := len(m.Buffer(0))
+	b := m.Buffer(replyRoom)
+	b = b[:cap(b)]
+	trap, option := machMsg, uint32(optSend|optSendTimeout|optRcv|optRcvTimeout|optRcvLarge)
+	if block {
+		trap, option = machMsgBlock, optSend|optRcv|optRcvLarge
+	}
+	for {
+		code := trap(b, option, size, reply, 0)
+		switch code.plain() {
+		case KernSuccess, RcvBodyError, RcvHeaderError:
+			direct.put(reply)
+			if err := load(m, b, code); err != nil {
+				return err
+			}
+			return checkReply(m, id)
+		case SendTimedOut: // the queue is full: not the kernel's port
+			trap, option = machMsgBlock, optSend|optRcv|optRcvLarge
+		case SendInterrupted: // the message is in b again, ready to be sent
+		case RcvInterrupted:
+			option &^= optSend
+		case RcvTooLarge: // and the reply waits; its size came
+			b = make([]byte, binary.LittleEndian.Uint32(b[4:]))
+			option &^= optSend
+		case RcvTimedOut: // not the kernel's port
+			Reset(m, id)
+			return awaitReply(reply, m, id)
+		case SendInvalidDest:
+			direct.put(reply) // no right to it has been made
+			return failedSend(m, code)
+		default:
+			DestroyReceive(reply)
+			if code&0x4000 != 0 { // sent, but not answered
+				Reset(m, id)
+				return code
+			}
+			return failedSend(m, code)
+		}
+	}
+}
+
+// awaitReply waits parked for the reply on a port that was outside the
+// poller, and leaves the port in it.
+func awaitReply(reply Port, m *Message, id int32) error {
+	r, err := AdoptReceive(reply)
+	if err != nil {
+		DestroyReceive(reply)
+		return err
+	}
+	if err := r.Receive(context.Background(), m); err != nil {
+		r.Close()
+		return err
+	}
+	parked.put(r)
+	return checkReply(m, id)
+}
