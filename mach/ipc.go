@@ -71,20 +71,69 @@ func send(ctx context.Context, m *Message) error {
 	m.Bind(addressOf)
 	b := m.Buffer(0)
 	code := machMsg(b, optSend|optSendTimeout, len(b), Null, 0)
-	for code.plain() == SendTimedOut || code.plain() == SendInterrupted {
+	if code.plain() == SendTimedOut {
 		// The kernel has written the message back with its rights made: as
 		// it is now it can be sent again, or destroyed.
-		if ctx.Err() != nil {
+		var err error
+		if code, err = sendFull(ctx, m, b); err != nil {
 			drop(m)
-			return context.Cause(ctx)
+			return err
 		}
-		code = machMsgBlock(b, optSend|optSendTimeout, len(b), Null, fullQueueWait)
 	}
 	if code != KernSuccess {
 		return failedSend(m, code)
 	}
 	Reset(m, m.ID())
 	return nil
+}
+
+// A gate lets one sender at a time wait for a port whose queue is full. The
+// kernel's wait takes a thread; the others wait at the gate as goroutines.
+type gate struct {
+	turn  chan struct{}
+	users int
+}
+
+// gates has the gates of ports whose queues are full. Like the ports' names,
+// they are the task's.
+var gates = struct {
+	mu sync.Mutex
+	m  map[Port]*gate
+}{m: map[Port]*gate{}}
+
+// sendFull sends m, whose bytes are b, to a port whose queue is full. The
+// error is that ctx has ended.
+func sendFull(ctx context.Context, m *Message, b []byte) (KernReturn, error) {
+	port, _ := m.Remote()
+	gates.mu.Lock()
+	g := gates.m[port]
+	if g == nil {
+		g = &gate{turn: make(chan struct{}, 1)}
+		gates.m[port] = g
+	}
+	g.users++
+	gates.mu.Unlock()
+	defer func() {
+		gates.mu.Lock()
+		defer gates.mu.Unlock()
+		if g.users--; g.users == 0 {
+			delete(gates.m, port)
+		}
+	}()
+
+	select {
+	case g.turn <- struct{}{}:
+		defer func() { <-g.turn }()
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+	for ctx.Err() == nil {
+		code := machMsgBlock(b, optSend|optSendTimeout, len(b), Null, fullQueueWait)
+		if code.plain() != SendTimedOut {
+			return code, nil
+		}
+	}
+	return 0, context.Cause(ctx)
 }
 
 // failedSend releases what the kernel left of m and returns the error.
@@ -256,9 +305,6 @@ func callKernel(port Port, m *Message, block bool) error {
 			return checkReply(m, id)
 		case SendTimedOut: // the queue is full: not the kernel's port
 			trap, option = machMsgBlock, optSend|optRcv|optRcvLarge
-		case SendInterrupted: // the message is in b again, ready to be sent
-		case RcvInterrupted:
-			option &^= optSend
 		case RcvTooLarge: // and the reply waits; its size came
 			b = make([]byte, binary.LittleEndian.Uint32(b[4:]))
 			option &^= optSend

@@ -73,9 +73,9 @@ func (r *Receiver) Receive(ctx context.Context, m *Message) error {
 			r.poll.wake()
 		})
 		defer func() {
-			if !stop() {
-				// This call has been or is being woken; it is awake.
-				r.ended.Add(-1)
+			if !stop() && r.ended.Add(-1) > 0 {
+				// Of several wakes with nobody waiting, one is left.
+				r.poll.wake()
 			}
 		}()
 	}

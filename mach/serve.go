@@ -99,17 +99,11 @@ func sendNow(m *Message) error {
 	}
 	m.Bind(addressOf)
 	b := m.Buffer(0)
-	for {
-		code := machMsg(b, optSend|optSendTimeout, len(b), Null, 0)
-		if code.plain() == SendInterrupted {
-			continue
-		}
-		if code != KernSuccess {
-			return fmt.Errorf("answer %d: %w", m.ID(), failedSend(m, code))
-		}
-		Reset(m, 0)
-		return nil
+	if code := machMsg(b, optSend|optSendTimeout, len(b), Null, 0); code != KernSuccess {
+		return fmt.Errorf("answer %d: %w", m.ID(), failedSend(m, code))
 	}
+	Reset(m, 0)
+	return nil
 }
 
 // Dispatch has h answer the one request req, with reply as room for the
