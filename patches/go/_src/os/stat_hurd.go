@@ -13,7 +13,7 @@ import (
 func fillFileStatFromSys(fs *fileStat, name string) {
 	fs.name = filepathlite.Base(name)
 	fs.size = fs.sys.Size
-	fs.modTime = time.Unix(fs.sys.Mtime, fs.sys.MtimeNsec)
+	fs.modTime = time.Unix(fs.sys.Mtim.Unix())
 	fs.mode = FileMode(fs.sys.Mode & 0777)
 	switch fs.sys.Mode & syscall.S_IFMT {
 	case syscall.S_IFBLK:
@@ -44,6 +44,5 @@ func fillFileStatFromSys(fs *fileStat, name string) {
 
 // For testing.
 func atime(fi FileInfo) time.Time {
-	st := fi.Sys().(*syscall.Stat_t)
-	return time.Unix(st.Atime, st.AtimeNsec)
+	return time.Unix(fi.Sys().(*syscall.Stat_t).Atim.Unix())
 }

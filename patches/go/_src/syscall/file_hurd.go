@@ -1,274 +1,626 @@
+// Copyright 2026 The Go Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style
+// license that can be found in the LICENSE file.
+
 package syscall
 
 import (
+	"internal/byteorder"
 	"sync"
-	"unsafe"
+	_ "unsafe" // for linkname
 )
 
-// Files by RPC, blocking a thread.
+// Files: what the Hurd's io and fs protocols offer, as system calls. Package
+// internal/syscall/unix has those by linkname that are about a directory.
 
-//go:noescape
-func runtime_rpc(msg unsafe.Pointer, snd, rcv uint32) uint32
-func runtime_port(i int) uint32
-func runtime_fd(fd int) uint32
-func runtime_setfd(fd int, port uint32)
-func runtime_dealloc(port uint32)
-func runtime_vmfree(p unsafe.Pointer, n uintptr)
+// A portObject is an open file, directory, terminal or socket: a port that
+// speaks the io protocol.
+type portObject struct {
+	port uint32
 
-type hmsg struct {
-	b   []byte
-	off int
+	op   [2]sync.Mutex // a call of this mode, read or write, is made
+	left []byte        // data that was read, but for nobody; with op[0]
+
+	dirEntry int // the next one that ReadDirent asks for; with op[0]
+
+	mu      sync.Mutex
+	pending [2]*call // by mode: sent, and not yet answered
+
+	*socketState // nil if it was not made as a socket
 }
 
-func newMsg() *hmsg { return &hmsg{b: make([]byte, 24, 4096)} }
-
-func (m *hmsg) w(ws ...uint32) *hmsg {
-	for _, x := range ws {
-		m.b = append(m.b, byte(x), byte(x>>8), byte(x>>16), byte(x>>24))
-	}
-	return m
-}
-func (m *hmsg) i(x uint32) *hmsg { return m.w(0x10012002, x) }
-func (m *hmsg) i64(x int64) *hmsg {
-	return m.w(11|64<<8|1<<16|1<<28, uint32(x), uint32(x>>32))
-}
-func (m *hmsg) s(x string) *hmsg {
-	m.w(12 | 8<<8 | 1024<<16 | 1<<28)
-	n := len(m.b)
-	m.b = m.b[:n+1024]
-	clear(m.b[n:])
-	copy(m.b[n:n+1023], x)
-	return m
-}
-func (m *hmsg) word() uint32 {
-	m.off += 8
-	return *(*uint32)(unsafe.Pointer(&m.b[m.off-4]))
-}
-func (m *hmsg) str() string {
-	b := m.b[m.off+4 : m.off+4+1024]
-	m.off += 4 + 1024
-	for i, c := range b {
-		if c == 0 {
-			return string(b[:i])
+// perform makes a call of mode i, 0 for reading and 1 for writing, and waits
+// for the answer, which the caller takes apart and frees. If one like it is
+// pending already, because its caller was stopped, it is that one. The caller
+// has op[i].
+func (o *portObject) perform(i int, stopped func() bool, id uint32, build func(*message)) (*call, error) {
+	c := o.pending[i]
+	if c == nil {
+		if stopped() {
+			return nil, EAGAIN
 		}
+		var err error
+		if c, err = newCall(); err != nil {
+			return nil, err
+		}
+		if build != nil {
+			build(&c.message)
+		}
+		if err = c.send(o.port, id); err != nil {
+			c.free()
+			return nil, err
+		}
+		o.setPending(i, c)
 	}
-	return ""
+	over, err := c.wait(stopped)
+	if !over {
+		return nil, EAGAIN
+	}
+	o.setPending(i, nil)
+	if err != nil {
+		c.free()
+		return nil, err
+	}
+	return c, nil
 }
 
-// data copies data to b and frees it.
-func (m *hmsg) data(b []byte) int {
-	d := (*[4]uint32)(unsafe.Pointer(&m.b[m.off]))
-	if d[0]&(1<<28) != 0 {
-		n := copy(b, m.b[m.off+12:m.off+12+int(d[2])])
-		m.off += 12 + int(d[2]+3)&^3
-		return n
+func (o *portObject) setPending(i int, c *call) {
+	o.mu.Lock()
+	o.pending[i] = c
+	o.mu.Unlock()
+}
+
+// finish waits for a call of the mode that is pending.
+func (o *portObject) finish(i int, stopped func() bool) error {
+	c := o.pending[i]
+	if c == nil {
+		return nil
 	}
-	m.off += 16
-	p := unsafe.Pointer(uintptr(d[3]))
-	n := copy(b, unsafe.Slice((*byte)(p), d[2]))
-	runtime_vmfree(p, uintptr(d[2]))
+	over, err := c.wait(stopped)
+	if !over {
+		return EAGAIN
+	}
+	o.setPending(i, nil)
+	if c.id == _socket_connect {
+		o.setConnectError(err)
+	}
+	c.free()
+	return nil
+}
+
+func (o *portObject) wake(mode int) {
+	i := 0
+	if mode == pollWrite {
+		i = 1
+	}
+	o.mu.Lock()
+	if c := o.pending[i]; c != nil {
+		c.poll.Wake()
+	}
+	o.mu.Unlock()
+}
+
+// Only sockets have deadlines. A read of a file or a terminal parks the
+// goroutine, too, but lasts.
+func (o *portObject) pollable() bool { return o.socketState != nil }
+
+func (o *portObject) close() {
+	for _, c := range o.pending {
+		if c == nil {
+			continue
+		}
+		// The server keeps the object for as long as it works on a
+		// call, so that the peer of a socket would see it open.
+		m := message{buf: make([]byte, msgHeaderSize)}
+		m.setHeader(msgBitsOneway, o.port, 0, _interrupt_operation)
+		sendMessage(&m)
+		c.abandon()
+	}
+	if o.socketState != nil {
+		o.socketState.close()
+	}
+	portDeallocate(o.port)
+}
+
+func (o *portObject) read(p []byte, stopped func() bool) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if o.socketState != nil && o.typ != SOCK_STREAM {
+		return o.receive(p, 0, nil, stopped)
+	}
+	o.op[0].Lock()
+	defer o.op[0].Unlock()
+	if len(o.left) > 0 {
+		return o.takeLeft(p), nil
+	}
+	c, err := o.perform(0, stopped, _io_read, func(m *message) {
+		m.putInt64(-1) // at the file pointer
+		m.putWord(uintptr(min(len(p), ioMax)))
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer c.free()
+	n := o.takeData(&c.message, p)
+	return n, c.check()
+}
+
+// takeData takes an array of characters into p. More than p can hold, the
+// answer to an earlier and larger call, is left for the next.
+func (o *portObject) takeData(m *message, p []byte) int {
+	b, ool := m.array(typeChar, 8)
+	n := copy(p, b)
+	if n < len(b) {
+		o.left = append([]byte(nil), b[n:]...)
+	}
+	if ool {
+		vmDeallocate(b)
+	}
 	return n
 }
 
-var hurdErrnos = map[uint32]Errno{11: EDEADLK, 35: EAGAIN, 45: EOPNOTSUPP, 61: ECONNREFUSED, 62: ELOOP, 63: ENAMETOOLONG, 66: ENOTEMPTY, 78: ENOSYS}
-
-func (m *hmsg) call(port uint32, id uint32) error {
-	if port == 0 {
-		return EBADF
-	}
-	h := (*[6]uint32)(unsafe.Pointer(&m.b[0]))
-	h[0] = h[0]&(1<<31) | 19 | 21<<8
-	h[1] = uint32(len(m.b))
-	h[2] = port
-	h[5] = id
-	kr := runtime_rpc(unsafe.Pointer(&m.b[0]), uint32(len(m.b)), uint32(cap(m.b)))
-	if kr != 0 {
-		return EIO
-	}
-	m.b = m.b[:cap(m.b)]
-	m.off = 24
-	kr = m.word()
-	if kr == 0 {
-		return nil
-	}
-	if e, ok := hurdErrnos[kr&0x3fff]; ok {
-		return e
-	}
-	if kr&0x3fff < 35 {
-		return Errno(kr & 0x3fff)
-	}
-	return EIO
+func (o *portObject) takeLeft(p []byte) int {
+	n := copy(p, o.left)
+	o.left = o.left[n:]
+	return n
 }
 
-func lookup(path string, flags, mode uint32) (uint32, error) {
-	own := false
-	start := uint32(0)
+func (o *portObject) write(p []byte, stopped func() bool) (int, error) {
+	o.op[1].Lock()
+	defer o.op[1].Unlock()
+	// An earlier write that was stopped: what of it was written is
+	// unknown to its caller, but not mixed with this one.
+	if err := o.finish(1, stopped); err != nil {
+		return 0, err
+	}
+	p = p[:min(len(p), ioMax)]
+	c, err := o.perform(1, stopped, _io_write, func(m *message) {
+		m.putBytes(p)
+		m.putInt64(-1)
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer c.free()
+	n := c.word()
+	if n > uintptr(len(p)) {
+		return 0, EPROTO
+	}
+	return int(n), c.check()
+}
+
+func (o *portObject) stat(st *Stat_t) error { return statPort(o.port, st) }
+
+func statPort(port uint32, st *Stat_t) error {
+	return rpc(port, _io_stat, nil, func(m *message) { m.stat(st) })
+}
+
+// usePort returns descriptor fd, to release, and its port.
+func usePort(fd int) (*descriptor, *portObject, error) {
+	d, err := useDescriptor(fd)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o, ok := d.object.(*portObject); ok {
+		return d, o, nil
+	}
+	d.release()
+	return nil, nil, EINVAL
+}
+
+// fileCall is rpc for a call on a descriptor.
+func fileCall(fd int, id uint32, build, take func(*message)) error {
+	d, o, err := usePort(fd)
+	if err != nil {
+		return err
+	}
+	defer d.release()
+	return rpc(o.port, id, build, take)
+}
+
+func pread(fd int, p []byte, offset int64) (n int, err error) {
+	if offset < 0 {
+		return 0, EINVAL
+	}
+	err = fileCall(fd, _io_read, func(m *message) {
+		m.putInt64(offset)
+		m.putWord(uintptr(min(len(p), ioMax)))
+	}, func(m *message) {
+		b, ool := m.array(typeChar, 8)
+		n = copy(p, b)
+		if ool {
+			vmDeallocate(b)
+		}
+	})
+	return n, err
+}
+
+func pwrite(fd int, p []byte, offset int64) (n int, err error) {
+	if offset < 0 {
+		return 0, EINVAL
+	}
+	p = p[:min(len(p), ioMax)]
+	err = fileCall(fd, _io_write, func(m *message) {
+		m.putBytes(p)
+		m.putInt64(offset)
+	}, func(m *message) { n = min(int(m.word()), len(p)) })
+	return n, err
+}
+
+func Seek(fd int, offset int64, whence int) (newoffset int64, err error) {
+	d, err := useDescriptor(fd)
+	if err != nil {
+		return -1, err
+	}
+	defer d.release()
+	o, ok := d.object.(*portObject)
+	if !ok || o.socketState != nil {
+		return -1, ESPIPE
+	}
+	if offset == 0 && whence == 0 {
+		o.op[0].Lock()
+		dir := o.dirEntry > 0
+		o.dirEntry = 0
+		o.op[0].Unlock()
+		if dir {
+			return 0, nil
+		}
+	}
+	err = rpc(o.port, _io_seek, func(m *message) {
+		m.putInt64(offset)
+		m.putInt32(uint32(whence))
+	}, func(m *message) { newoffset = m.int64() })
+	return newoffset, err
+}
+
+// ReadDirent reads whole entries into buf.
+func ReadDirent(fd int, buf []byte) (n int, err error) {
+	d, o, err := usePort(fd)
+	if err != nil {
+		return 0, err
+	}
+	defer d.release()
+	o.op[0].Lock()
+	defer o.op[0].Unlock()
+	err = rpc(o.port, _dir_readdir, func(m *message) {
+		m.putInt32(uint32(o.dirEntry))
+		m.putInt32(1<<32 - 1) // as many entries as fit
+		m.putWord(uintptr(len(buf)))
+	}, func(m *message) {
+		b, ool := m.array(typeChar, 8)
+		for left := b; len(left) >= 12; {
+			size := int(byteorder.LEUint16(left[8:]))
+			if size < 12 || size > len(left) || n+size > len(buf) {
+				break
+			}
+			n += copy(buf[n:], left[:size])
+			left = left[size:]
+			o.dirEntry++
+		}
+		if ool {
+			vmDeallocate(b)
+		}
+	})
+	return n, err
+}
+
+// The directories that paths start from, as descriptors without a number.
+var dirs struct {
+	sync.RWMutex
+	once      sync.Once
+	root, cwd *descriptor // nil if there are none, on bare Mach
+	umask     uint32
+}
+
+func startDirs() {
+	dirs.umask = 022
+	start := HurdStart()
+	if start == nil {
+		return
+	}
+	dir := func(i int) *descriptor {
+		if i >= len(start.Ports) || start.Ports[i] == _MACH_PORT_NULL || start.Ports[i] == _MACH_PORT_DEAD {
+			return nil
+		}
+		return newDescriptor(&portObject{port: start.Ports[i]})
+	}
+	dirs.cwd, dirs.root = dir(initPortCWDIR), dir(initPortCRDIR)
+	if len(start.Ints) > 0 {
+		dirs.umask = start.Ints[0] & 0777 // INIT_UMASK
+	}
+}
+
+// What is where in the ports that the exec server passed.
+const (
+	initPortCWDIR = iota
+	initPortCRDIR
+	initPortAUTH
+	initPortPROC
+)
+
+// initPort returns a port that the exec server passed, or null.
+func initPort(i int) uint32 {
+	if start := HurdStart(); start != nil && i < len(start.Ports) {
+		return start.Ports[i]
+	}
+	return _MACH_PORT_NULL
+}
+
+// useDir returns the directory that path starts from, to release.
+func useDir(dirfd int, path string) (*descriptor, error) {
+	dirs.once.Do(startDirs)
+	dirs.RLock()
+	defer dirs.RUnlock()
+	var d *descriptor
+	switch {
+	case path != "" && path[0] == '/':
+		d = dirs.root
+	case dirfd == AT_FDCWD:
+		d = dirs.cwd
+	default:
+		d, _, err := usePort(dirfd)
+		return d, err
+	}
+	if d == nil {
+		return nil, ENOENT // as in an empty directory
+	}
+	d.refs.Add(1)
+	return d, nil
+}
+
+func (d *descriptor) port() uint32 { return d.object.(*portObject).port }
+
+// maxRetries is how often a look-up is sent on, by symbolic links for example,
+// before it is taken for a loop.
+const maxRetries = 32
+
+// lookup opens path and returns a send right. Flags are those that servers
+// know.
+func lookup(dirfd int, path string, flags, mode uint32) (uint32, error) {
 	if path == "" {
 		return 0, ENOENT
 	}
-	if path[0] == '/' {
-		start = 1
+	d, err := useDir(dirfd, path)
+	if err != nil {
+		return 0, err
 	}
-	p := runtime_port(int(start))
-	for i := 0; i < 32; i++ {
-		for path != "" && path[0] == '/' {
-			path = path[1:]
-		}
-		m := newMsg().s(path).i(flags).i(mode)
-		err := m.call(p, 20018)
+	defer d.release()
+	dir, own := d.port(), false // own: we have a reference to dir
+	defer func() {
 		if own {
-			runtime_dealloc(p)
+			portDeallocate(dir)
+		}
+	}()
+	for range maxRetries {
+		path = trimSlashes(path)
+		if len(path) >= stringSize {
+			return 0, ENAMETOOLONG
+		}
+		var retry, result uint32
+		err := rpc(dir, _dir_lookup, func(m *message) {
+			m.putString(path)
+			m.putInt32(flags)
+			m.putInt32(mode)
+		}, func(m *message) {
+			retry, path, result = m.int32(), m.string(), m.port()
+		})
+		if err == EOPNOTSUPP {
+			err = ENOTDIR // an object without this call
 		}
 		if err != nil {
 			return 0, err
 		}
-		retry := m.word()
-		path = m.str()
-		q := m.word()
-		switch {
-		case retry == 1 && path == "":
-			return q, nil
-		case retry == 1:
-			p, own = q, true
-		case retry == 3 && path != "" && path[0] == '/':
-			p, own = runtime_port(1), false
+		next := func(port uint32) {
+			if own {
+				portDeallocate(dir)
+			}
+			dir, own = port, true
+		}
+		const (
+			retryNormal  = 1
+			retryReauth  = 2
+			retryMagical = 3
+		)
+		switch retry {
+		case retryReauth:
+			if result, err = reauthenticate(result); err != nil {
+				return 0, err
+			}
+			next(result)
+		case retryNormal:
+			if path == "" {
+				return result, nil
+			}
+			next(result)
+		case retryMagical:
+			portDeallocate(result)
+			switch name, rest := splitPath(path); name {
+			case "": // an absolute symbolic link
+				root, err := useDir(AT_FDCWD, "/")
+				if err != nil {
+					return 0, err
+				}
+				defer root.release()
+				if own {
+					portDeallocate(dir)
+				}
+				dir, own = root.port(), false
+			case "pid":
+				path = itoa(Getpid()) + "/" + rest
+			default: // the terminal, descriptors and types of machines
+				return 0, ENXIO
+			}
 		default:
-			return 0, ENOSYS
+			return 0, EPROTO
 		}
 	}
 	return 0, ELOOP
 }
 
-var fdLock sync.Mutex
-var dirPos [512]int
+func itoa(n int) string {
+	var b [20]byte
+	i := len(b)
+	for {
+		i--
+		b[i] = byte('0' + n%10)
+		if n /= 10; n == 0 {
+			return string(b[i:])
+		}
+	}
+}
 
-func Open(path string, openmode int, perm uint32) (int, error) {
-	flags := uint32(openmode&3 + 1)
-	if openmode&O_CREAT != 0 {
-		flags |= 0x10
+func trimSlashes(path string) string {
+	for path != "" && path[0] == '/' {
+		path = path[1:]
 	}
-	if openmode&O_EXCL != 0 {
-		flags |= 0x20
+	return path
+}
+
+func splitPath(path string) (name, rest string) {
+	for i := range len(path) {
+		if path[i] == '/' {
+			return path[:i], path[i+1:]
+		}
 	}
-	if openmode&O_APPEND != 0 {
-		flags |= 0x100
+	return path, ""
+}
+
+// reauthenticate exchanges port, which a server gave to anybody, for one that
+// has the rights of this process.
+func reauthenticate(port uint32) (uint32, error) {
+	defer portDeallocate(port)
+	rendezvous := MachReplyPort()
+	if rendezvous == 0 {
+		return 0, ENOMEM
 	}
-	p, err := lookup(path, flags, perm&^022)
+	defer portDestroyReceive(rendezvous)
+	m := message{buf: make([]byte, msgHeaderSize, 64)}
+	m.putPort(typeMakeSend, rendezvous)
+	m.setHeader(msgBitsOneway, port, 0, _io_reauthenticate)
+	if err := machError(sendMessage(&m)); err != nil {
+		return 0, err
+	}
+	return rpcPort(initPort(initPortAUTH), _auth_user_authenticate, func(m *message) {
+		m.putPort(typeMakeSend, rendezvous)
+	})
+}
+
+func Open(path string, flags int, perm uint32) (fd int, err error) {
+	return openat(AT_FDCWD, path, flags, perm)
+}
+
+//go:linkname openat
+func openat(dirfd int, path string, flags int, perm uint32) (fd int, err error) {
+	if flags&(O_RDONLY|O_WRONLY) == 0 {
+		// To the Hurd that is neither, and of no use; but on other
+		// systems O_RDONLY is 0, and programs rely on that.
+		flags |= O_RDONLY
+	}
+	// The rest are not for servers.
+	server := uint32(flags) & (O_RDONLY | O_WRONLY | O_EXEC | O_CREAT | O_EXCL | O_NOLINK | O_NOTRANS | O_APPEND | O_SYNC | O_NOATIME)
+	if flags&O_NOFOLLOW != 0 {
+		server |= O_NOLINK
+	}
+	dirs.once.Do(startDirs)
+	port, err := lookup(dirfd, path, server, perm&07777&^dirs.umask)
 	if err != nil {
 		return -1, err
 	}
-	if openmode&O_TRUNC != 0 {
-		newMsg().i64(0).call(p, 20006)
-	}
-	fdLock.Lock()
-	defer fdLock.Unlock()
-	for fd := 0; fd < 512; fd++ {
-		if runtime_fd(fd) == 0 {
-			runtime_setfd(fd, p)
-			dirPos[fd] = 0
-			return fd, nil
+	o := &portObject{port: port}
+	if flags&(O_NOFOLLOW|O_DIRECTORY) != 0 {
+		var st Stat_t
+		err = o.stat(&st)
+		switch {
+		case err != nil:
+		case flags&O_NOFOLLOW != 0 && st.Mode&S_IFMT == S_IFLNK:
+			err = ELOOP
+		case flags&O_DIRECTORY != 0 && st.Mode&S_IFMT != S_IFDIR:
+			err = ENOTDIR
 		}
 	}
-	runtime_dealloc(p)
-	return -1, EMFILE
+	if err == nil && flags&O_TRUNC != 0 {
+		err = setSize(port, 0)
+	}
+	if err != nil {
+		o.close()
+		return -1, err
+	}
+	descriptors.once.Do(startDescriptors)
+	d := newDescriptor(o)
+	d.append = flags&O_APPEND != 0
+	d.nonblock.Store(flags&O_NONBLOCK != 0)
+	d.closeExec.Store(flags&O_CLOEXEC != 0)
+	if fd, err = d.install(0); err != nil {
+		d.release()
+	}
+	return fd, err
 }
 
-func Close(fd int) error {
-	fdLock.Lock()
-	p := runtime_fd(fd)
-	if p != 0 {
-		runtime_setfd(fd, 0)
-	}
-	fdLock.Unlock()
-	if p == 0 {
-		return EBADF
-	}
-	runtime_dealloc(p)
-	return nil
-}
-
-func stat(p uint32, st *Stat_t) error {
-	m := newMsg()
-	if err := m.call(p, 21013); err != nil {
+// pathCall is rpc for a call on a path. Of the flags O_NOLINK is the one that
+// makes it concern a symbolic link itself.
+func pathCall(dirfd int, path string, flags uint32, id uint32, build, take func(*message)) error {
+	port, err := lookup(dirfd, path, flags, 0)
+	if err != nil {
 		return err
 	}
-	w := (*[32]uint32)(unsafe.Pointer(&m.b[m.off+4]))
-	st.Dev = int64(w[1])
-	st.Ino = uint64(w[3]) | uint64(w[4])<<32
-	st.Mode = w[7] & 0177777
-	st.Nlink, st.Uid, st.Gid = w[8], w[9], w[10]
-	st.Size = int64(w[11]) | int64(w[12])<<32
-	st.Atime, st.AtimeNsec = int64(w[13]), int64(w[14])
-	st.Mtime, st.MtimeNsec = int64(w[15]), int64(w[16])
-	st.Ctime, st.CtimeNsec = int64(w[17]), int64(w[18])
-	st.Blksize = int32(w[19])
+	defer portDeallocate(port)
+	return rpc(port, id, build, take)
+}
+
+func noFollow(flags int) uint32 {
+	if flags&AT_SYMLINK_NOFOLLOW != 0 {
+		return O_NOLINK
+	}
+	return 0
+}
+
+func Stat(path string, st *Stat_t) error  { return fstatat(AT_FDCWD, path, st, 0) }
+func Lstat(path string, st *Stat_t) error { return fstatat(AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW) }
+
+//go:linkname fstatat
+func fstatat(dirfd int, path string, st *Stat_t, flags int) error {
+	return pathCall(dirfd, path, noFollow(flags), _io_stat, nil, func(m *message) { m.stat(st) })
+}
+
+func Access(path string, mode uint32) error { return Faccessat(AT_FDCWD, path, mode, 0) }
+
+func Faccessat(dirfd int, path string, mode uint32, flags int) error {
+	var allowed uint32 // O_READ, O_WRITE and O_EXEC
+	err := pathCall(dirfd, path, noFollow(flags), _file_check_access, nil, func(m *message) { allowed = m.int32() })
+	if err != nil {
+		return err
+	}
+	// R_OK is 4, W_OK 2, X_OK 1.
+	need := mode>>2&1*O_RDONLY | mode>>1&1*O_WRONLY | mode&1*O_EXEC
+	if need&^allowed != 0 {
+		return EACCES
+	}
 	return nil
 }
 
-func statPath(path string, flags uint32, st *Stat_t) error {
-	p, err := lookup(path, flags, 0)
-	if err == nil {
-		err = stat(p, st)
-		runtime_dealloc(p)
+func Readlink(path string, buf []byte) (n int, err error) { return readlinkat(AT_FDCWD, path, buf) }
+
+//go:linkname readlinkat
+func readlinkat(dirfd int, path string, buf []byte) (n int, err error) {
+	port, err := lookup(dirfd, path, O_RDONLY|O_NOLINK, 0)
+	if err != nil {
+		return -1, err
 	}
-	return err
+	o := &portObject{port: port}
+	defer o.close()
+	var st Stat_t
+	if err := o.stat(&st); err != nil {
+		return -1, err
+	}
+	if st.Mode&S_IFMT != S_IFLNK {
+		return -1, EINVAL
+	}
+	return o.read(buf, func() bool { return false })
 }
 
-func Stat(path string, st *Stat_t) error  { return statPath(path, 0, st) }
-func Lstat(path string, st *Stat_t) error { return statPath(path, 0x40, st) }
-func Fstat(fd int, st *Stat_t) error      { return stat(runtime_fd(fd), st) }
-
-func ReadDirent(fd int, buf []byte) (int, error) {
-	m := newMsg().i(uint32(dirPos[fd])).i(^uint32(0)).i(uint32(len(buf)))
-	if err := m.call(runtime_fd(fd), 20019); err != nil {
-		return 0, err
-	}
-	d := make([]byte, len(buf))
-	d = d[:m.data(d)]
-	n := 0
-	for len(d) > 12 {
-		l := int(d[11])
-		buf[n], buf[n+1] = byte(l+2), byte((l+2)>>8)
-		copy(buf[n+2:], d[12:12+l])
-		n += l + 2
-		d = d[int(d[8])|int(d[9])<<8:]
-		dirPos[fd]++
-	}
-	return n, nil
-}
-
-func Pread(fd int, b []byte, offset int64) (int, error) {
-	m := newMsg().i64(offset).i(uint32(len(b)))
-	if err := m.call(runtime_fd(fd), 21001); err != nil {
-		return 0, err
-	}
-	return m.data(b), nil
-}
-
-func Pwrite(fd int, b []byte, offset int64) (int, error) {
-	b = b[:min(len(b), 2048)]
-	m := newMsg().w(3<<28, 8|8<<16, uint32(len(b)))
-	m.b = append(m.b, b...)
-	for len(m.b)%4 != 0 {
-		m.b = append(m.b, 0)
-	}
-	if err := m.i64(offset).call(runtime_fd(fd), 21000); err != nil {
-		return 0, err
-	}
-	return int(m.word()), nil
-}
-
-func Seek(fd int, offset int64, whence int) (int64, error) {
-	m := newMsg().i64(offset).i(uint32(whence))
-	if err := m.call(runtime_fd(fd), 21002); err != nil {
-		return 0, err
-	}
-	return int64(*(*uint32)(unsafe.Pointer(&m.b[m.off+4]))) | int64(*(*uint32)(unsafe.Pointer(&m.b[m.off+8])))<<32, nil
-}
-
-func Ftruncate(fd int, length int64) error { return newMsg().i64(length).call(runtime_fd(fd), 20006) }
-
-func inDir(path string, f func(dir uint32, name string) error) error {
+// inDir calls f with the directory of path and the name there.
+func inDir(dirfd int, path string, f func(dir uint32, name string) error) error {
 	for len(path) > 1 && path[len(path)-1] == '/' {
 		path = path[:len(path)-1]
 	}
@@ -276,25 +628,273 @@ func inDir(path string, f func(dir uint32, name string) error) error {
 	for i > 0 && path[i-1] != '/' {
 		i--
 	}
-	dir := path[:i]
-	if dir == "" {
+	dir, name := path[:i], path[i:]
+	switch {
+	case path == "":
+		return ENOENT
+	case name == "": // the root
+		return EBUSY
+	case len(name) >= stringSize:
+		return ENAMETOOLONG
+	case dir == "":
 		dir = "."
 	}
-	p, err := lookup(dir, 0, 0)
-	if err == nil {
-		err = f(p, path[i:])
-		runtime_dealloc(p)
+	port, err := lookup(dirfd, dir, 0, 0)
+	if err != nil {
+		return err
 	}
-	return err
+	defer portDeallocate(port)
+	return f(port, name)
 }
 
-func Mkdir(path string, perm uint32) error {
-	return inDir(path, func(d uint32, n string) error { return newMsg().s(n).i(perm).call(d, 20020) })
+func nameCall(dirfd int, path string, id uint32, more func(*message)) error {
+	return inDir(dirfd, path, func(dir uint32, name string) error {
+		return rpc(dir, id, func(m *message) {
+			m.putString(name)
+			if more != nil {
+				more(m)
+			}
+		}, nil)
+	})
 }
-func Rmdir(path string) error {
-	return inDir(path, func(d uint32, n string) error { return newMsg().s(n).call(d, 20021) })
+
+func Mkdir(path string, mode uint32) error { return mkdirat(AT_FDCWD, path, mode) }
+func Rmdir(path string) error              { return unlinkat(AT_FDCWD, path, AT_REMOVEDIR) }
+func Unlink(path string) error             { return unlinkat(AT_FDCWD, path, 0) }
+
+//go:linkname mkdirat
+func mkdirat(dirfd int, path string, mode uint32) error {
+	dirs.once.Do(startDirs)
+	return nameCall(dirfd, path, _dir_mkdir, func(m *message) { m.putInt32(mode & 07777 &^ dirs.umask) })
 }
-func Unlink(path string) error {
-	return inDir(path, func(d uint32, n string) error { return newMsg().s(n).call(d, 20022) })
+
+//go:linkname unlinkat
+func unlinkat(dirfd int, path string, flags int) error {
+	if flags&AT_REMOVEDIR != 0 {
+		return nameCall(dirfd, path, _dir_rmdir, nil)
+	}
+	return nameCall(dirfd, path, _dir_unlink, nil)
 }
-func Getcwd(buf []byte) (n int, err error) { return copy(buf, "/"), nil }
+
+func Rename(from, to string) error { return renameat(AT_FDCWD, from, AT_FDCWD, to) }
+
+//go:linkname renameat
+func renameat(olddir int, oldpath string, newdir int, newpath string) error {
+	return inDir(olddir, oldpath, func(from uint32, oldname string) error {
+		return inDir(newdir, newpath, func(to uint32, newname string) error {
+			return rpc(from, _dir_rename, func(m *message) {
+				m.putString(oldname)
+				m.putPort(typeCopySend, to)
+				m.putString(newname)
+				m.putInt32(0) // not exclusively
+			}, nil)
+		})
+	})
+}
+
+func Link(path, link string) error { return linkat(AT_FDCWD, path, AT_FDCWD, link, 0) }
+
+//go:linkname linkat
+func linkat(olddir int, oldpath string, newdir int, newpath string, flags int) error {
+	link := uint32(O_NOLINK)
+	if flags&AT_SYMLINK_FOLLOW != 0 {
+		link = 0
+	}
+	file, err := lookup(olddir, oldpath, link, 0)
+	if err != nil {
+		return err
+	}
+	defer portDeallocate(file)
+	return inDir(newdir, newpath, func(dir uint32, name string) error {
+		return rpc(dir, _dir_link, func(m *message) {
+			m.putPort(typeCopySend, file)
+			m.putString(name)
+			m.putInt32(1) // never instead of a file that is there
+		}, nil)
+	})
+}
+
+// Symlink is not there yet: to the Hurd a symbolic link is a translator.
+func Symlink(path, link string) error { return ENOSYS }
+
+//go:linkname symlinkat
+func symlinkat(oldpath string, newdir int, path string) error { return ENOSYS }
+
+func Chmod(path string, mode uint32) error { return fchmodat(AT_FDCWD, path, mode, 0) }
+
+//go:linkname fchmodat
+func fchmodat(dirfd int, path string, mode uint32, flags int) error {
+	return pathCall(dirfd, path, noFollow(flags), _file_chmod, func(m *message) { m.putInt32(mode & 07777) }, nil)
+}
+
+func Fchmod(fd int, mode uint32) error {
+	return fileCall(fd, _file_chmod, func(m *message) { m.putInt32(mode & 07777) }, nil)
+}
+
+func owner(uid, gid int) func(*message) {
+	return func(m *message) {
+		m.putInt32(uint32(uid))
+		m.putInt32(uint32(gid))
+	}
+}
+
+func Chown(path string, uid, gid int) error { return fchownat(AT_FDCWD, path, uid, gid, 0) }
+func Lchown(path string, uid, gid int) error {
+	return fchownat(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW)
+}
+func Fchown(fd int, uid, gid int) error { return fileCall(fd, _file_chown, owner(uid, gid), nil) }
+
+//go:linkname fchownat
+func fchownat(dirfd int, path string, uid, gid int, flags int) error {
+	return pathCall(dirfd, path, noFollow(flags), _file_chown, owner(uid, gid), nil)
+}
+
+func setSize(port uint32, size int64) error {
+	return rpc(port, _file_set_size, func(m *message) { m.putInt64(size) }, nil)
+}
+
+func Truncate(path string, length int64) error {
+	return pathCall(AT_FDCWD, path, O_WRONLY, _file_set_size, func(m *message) { m.putInt64(length) }, nil)
+}
+
+func Ftruncate(fd int, length int64) error {
+	return fileCall(fd, _file_set_size, func(m *message) { m.putInt64(length) }, nil)
+}
+
+func Fsync(fd int) error {
+	return fileCall(fd, _file_sync, func(m *message) {
+		m.putInt32(1) // wait
+		m.putInt32(0) // metadata, too
+	}, nil)
+}
+
+// UtimesNano sets times. One whose Nsec is -2 is left as it is.
+func UtimesNano(path string, ts []Timespec) error {
+	if len(ts) != 2 {
+		return EINVAL
+	}
+	return utimensat(AT_FDCWD, path, (*[2]Timespec)(ts), 0)
+}
+
+//go:linkname utimensat
+func utimensat(dirfd int, path string, times *[2]Timespec, flags int) error {
+	return pathCall(dirfd, path, noFollow(flags), _file_utimens, func(m *message) { m.putTimes(times) }, nil)
+}
+
+func Utimes(path string, tv []Timeval) error {
+	if len(tv) != 2 {
+		return EINVAL
+	}
+	return UtimesNano(path, []Timespec{{tv[0].Sec, tv[0].Usec * 1000}, {tv[1].Sec, tv[1].Usec * 1000}})
+}
+
+func Chdir(path string) error {
+	port, err := lookup(AT_FDCWD, path, 0, 0)
+	if err != nil {
+		return err
+	}
+	return setCwd(newDescriptor(&portObject{port: port}))
+}
+
+func Fchdir(fd int) error {
+	d, _, err := usePort(fd)
+	if err != nil {
+		return err
+	}
+	defer d.release()
+	return setCwd(d.duplicate(false))
+}
+
+func setCwd(d *descriptor) error {
+	var st Stat_t
+	err := d.stat(&st)
+	if err == nil && st.Mode&S_IFMT != S_IFDIR {
+		err = ENOTDIR
+	}
+	if err != nil {
+		d.release()
+		return err
+	}
+	dirs.Lock()
+	d, dirs.cwd = dirs.cwd, d
+	dirs.Unlock()
+	if d != nil {
+		d.release()
+	}
+	return nil
+}
+
+const ImplementsGetwd = true
+
+// Getwd finds the name of the current directory by going up to the root.
+func Getwd() (string, error) {
+	same := func(a, b *Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
+	var root, here, parent, entry Stat_t
+	if err := Stat("/", &root); err != nil {
+		return "", err
+	}
+	if err := Stat(".", &here); err != nil {
+		return "", err
+	}
+	path, up := "", ".."
+	for !same(&here, &root) {
+		fd, err := Open(up, O_RDONLY, 0)
+		if err != nil {
+			return "", err
+		}
+		name := ""
+		err = Fstat(fd, &parent)
+		buf := make([]byte, 4096)
+		for n := 0; err == nil && name == ""; {
+			if n, err = ReadDirent(fd, buf); n == 0 {
+				break
+			}
+			_, _, names := ParseDirent(buf[:n], -1, nil)
+			for _, s := range names {
+				if fstatat(fd, s, &entry, AT_SYMLINK_NOFOLLOW) == nil && same(&entry, &here) {
+					name = s
+					break
+				}
+			}
+		}
+		Close(fd)
+		if err == nil && name == "" {
+			err = ENOENT
+		}
+		if err != nil {
+			return "", err
+		}
+		path, here, up = "/"+name+path, parent, up+"/.."
+	}
+	if path == "" {
+		path = "/"
+	}
+	return path, nil
+}
+
+func Getcwd(buf []byte) (n int, err error) {
+	wd, err := Getwd()
+	if err != nil {
+		return 0, err
+	}
+	if len(wd) >= len(buf) {
+		return 0, ERANGE
+	}
+	n = copy(buf, wd)
+	buf[n] = 0
+	return n + 1, nil
+}
+
+func Umask(mask int) (old int) {
+	dirs.once.Do(startDirs)
+	dirs.Lock()
+	defer dirs.Unlock()
+	old, dirs.umask = int(dirs.umask), uint32(mask)&0777
+	return old
+}
+
+// The shape of the entries is that of the Hurd, see Dirent.
+
+func direntIno(buf []byte) (uint64, bool)    { return readInt(buf, 0, 8) }
+func direntReclen(buf []byte) (uint64, bool) { return readInt(buf, 8, 2) }
+func direntNamlen(buf []byte) (uint64, bool) { return readInt(buf, 11, 1) }

@@ -1,341 +1,237 @@
-// Copyright 2018 The Go Authors. All rights reserved.
+// Copyright 2026 The Go Authors. All rights reserved.
 // Use of this source code is governed by a BSD-style
 // license that can be found in the LICENSE file.
+
+// What programs know as system calls are, on the Hurd, calls of servers by
+// message (rpc_hurd.go), on ports that the program got from the exec server
+// when it was started or from other servers since. The files:
+//
+//	mach_hurd.go      the traps of the kernel, and the runtime's poller
+//	msg_hurd_386.go   messages, as they are on this architecture
+//	rpc_hurd.go       calls
+//	fd_hurd.go        descriptors
+//	file_hurd.go      io and fs protocols
+//	sock_hurd.go      socket protocol
+//	pipe_hurd.go      pipes inside of the process
+//	errors_hurd.go, types_hurd.go
+//
+// A program that is a boot module of a bare kernel has none of the servers:
+// then descriptors 1 and 2 are the kernel's console, 0 is at its end, and
+// there are no files.
 
 package syscall
 
 import (
-	errorspkg "errors"
-	"internal/oserror"
-	"internal/strconv"
 	"sync"
-	"unsafe"
+	_ "unsafe" // for linkname
 )
 
-const direntSize = 8 + 8 + 2 + 256
+//go:linkname now time.now
+func now() (sec int64, nsec int32, mono int64)
 
-type Dirent struct {
-	Reclen uint16
-	Name   [256]byte
+func Gettimeofday(tv *Timeval) error {
+	sec, nsec, _ := now()
+	*tv = Timeval{Sec: sec, Usec: int64(nsec / 1000)}
+	return nil
 }
 
-func direntIno(buf []byte) (uint64, bool) {
-	return 1, true
+// The Hurd has no system calls with numbers.
+
+const SYS_EXECVE = 0
+
+func Syscall(trap, a1, a2, a3 uintptr) (r1, r2 uintptr, err Errno) { return ^uintptr(0), 0, ENOSYS }
+
+func Syscall6(trap, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2 uintptr, err Errno) {
+	return ^uintptr(0), 0, ENOSYS
 }
 
-func direntReclen(buf []byte) (uint64, bool) {
-	return readInt(buf, unsafe.Offsetof(Dirent{}.Reclen), unsafe.Sizeof(Dirent{}.Reclen))
-}
+func RawSyscall(trap, a1, a2, a3 uintptr) (r1, r2 uintptr, err Errno) { return ^uintptr(0), 0, ENOSYS }
 
-func direntNamlen(buf []byte) (uint64, bool) {
-	reclen, ok := direntReclen(buf)
-	if !ok {
-		return 0, false
-	}
-	return reclen - uint64(unsafe.Offsetof(Dirent{}.Name)), true
-}
-
-const PathMax = 256
-
-// An Errno is an unsigned number describing an error condition.
-// It implements the error interface. The zero Errno is by convention
-// a non-error, so code to convert from Errno to error should use:
-//
-//	err = nil
-//	if errno != 0 {
-//		err = errno
-//	}
-//
-// Errno values can be tested against error values using [errors.Is].
-// For example:
-//
-//	_, _, err := syscall.Syscall(...)
-//	if errors.Is(err, fs.ErrNotExist) ...
-type Errno uintptr
-
-func (e Errno) Error() string {
-	if 0 <= int(e) && int(e) < len(errorstr) {
-		s := errorstr[e]
-		if s != "" {
-			return s
-		}
-	}
-	return "errno " + strconv.Itoa(int(e))
-}
-
-func (e Errno) Is(target error) bool {
-	switch target {
-	case oserror.ErrPermission:
-		return e == EACCES || e == EPERM
-	case oserror.ErrExist:
-		return e == EEXIST || e == ENOTEMPTY
-	case oserror.ErrNotExist:
-		return e == ENOENT
-	case errorspkg.ErrUnsupported:
-		return e == ENOSYS || e == ENOTSUP || e == EOPNOTSUPP
-	}
-	return false
-}
-
-func (e Errno) Temporary() bool {
-	return e == EINTR || e == EMFILE || e.Timeout()
-}
-
-func (e Errno) Timeout() bool {
-	return e == EAGAIN || e == EWOULDBLOCK || e == ETIMEDOUT
-}
-
-// A Signal is a number describing a process signal.
-// It implements the [os.Signal] interface.
-type Signal int
-
-const (
-	_ Signal = iota
-	SIGCHLD
-	SIGINT
-	SIGKILL
-	SIGTRAP
-	SIGQUIT
-	SIGTERM
-)
-
-func (s Signal) Signal() {}
-
-func (s Signal) String() string {
-	if 0 <= s && int(s) < len(signals) {
-		str := signals[s]
-		if str != "" {
-			return str
-		}
-	}
-	return "signal " + strconv.Itoa(int(s))
-}
-
-var signals = [...]string{}
-
-// File system
-
-const (
-	Stdin  = 0
-	Stdout = 1
-	Stderr = 2
-)
-
-const (
-	O_RDONLY = 0
-	O_WRONLY = 1
-	O_RDWR   = 2
-
-	O_CREAT     = 0100
-	O_CREATE    = O_CREAT
-	O_TRUNC     = 01000
-	O_APPEND    = 02000
-	O_EXCL      = 0200
-	O_SYNC      = 010000
-	O_DIRECTORY = 020000
-
-	O_CLOEXEC = 0
-)
-
-const (
-	F_DUPFD   = 0
-	F_GETFD   = 1
-	F_SETFD   = 2
-	F_GETFL   = 3
-	F_SETFL   = 4
-	F_GETOWN  = 5
-	F_SETOWN  = 6
-	F_GETLK   = 7
-	F_SETLK   = 8
-	F_SETLKW  = 9
-	F_RGETLK  = 10
-	F_RSETLK  = 11
-	F_CNVT    = 12
-	F_RSETLKW = 13
-
-	F_RDLCK   = 1
-	F_WRLCK   = 2
-	F_UNLCK   = 3
-	F_UNLKSYS = 4
-)
-
-const (
-	S_IFMT        = 0000370000
-	S_IFSHM_SYSV  = 0000300000
-	S_IFSEMA      = 0000270000
-	S_IFCOND      = 0000260000
-	S_IFMUTEX     = 0000250000
-	S_IFSHM       = 0000240000
-	S_IFBOUNDSOCK = 0000230000
-	S_IFSOCKADDR  = 0000220000
-	S_IFDSOCK     = 0000210000
-
-	S_IFSOCK = 0000140000
-	S_IFLNK  = 0000120000
-	S_IFREG  = 0000100000
-	S_IFBLK  = 0000060000
-	S_IFDIR  = 0000040000
-	S_IFCHR  = 0000020000
-	S_IFIFO  = 0000010000
-
-	S_UNSUP = 0000370000
-
-	S_ISUID = 0004000
-	S_ISGID = 0002000
-	S_ISVTX = 0001000
-
-	S_IREAD  = 0400
-	S_IWRITE = 0200
-	S_IEXEC  = 0100
-
-	S_IRWXU = 0700
-	S_IRUSR = 0400
-	S_IWUSR = 0200
-	S_IXUSR = 0100
-
-	S_IRWXG = 070
-	S_IRGRP = 040
-	S_IWGRP = 020
-	S_IXGRP = 010
-
-	S_IRWXO = 07
-	S_IROTH = 04
-	S_IWOTH = 02
-	S_IXOTH = 01
-)
-
-type Stat_t struct {
-	Dev       int64
-	Ino       uint64
-	Mode      uint32
-	Nlink     uint32
-	Uid       uint32
-	Gid       uint32
-	Rdev      int64
-	Size      int64
-	Blksize   int32
-	Blocks    int32
-	Atime     int64
-	AtimeNsec int64
-	Mtime     int64
-	MtimeNsec int64
-	Ctime     int64
-	CtimeNsec int64
+func RawSyscall6(trap, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2 uintptr, err Errno) {
+	return ^uintptr(0), 0, ENOSYS
 }
 
 // Processes
-// Not supported - just enough for package os.
 
-var ForkLock sync.RWMutex
-
-type WaitStatus uint32
-
-func (w WaitStatus) Exited() bool       { return false }
-func (w WaitStatus) ExitStatus() int    { return 0 }
-func (w WaitStatus) Signaled() bool     { return false }
-func (w WaitStatus) Signal() Signal     { return 0 }
-func (w WaitStatus) CoreDump() bool     { return false }
-func (w WaitStatus) Stopped() bool      { return false }
-func (w WaitStatus) Continued() bool    { return false }
-func (w WaitStatus) StopSignal() Signal { return 0 }
-func (w WaitStatus) TrapCause() int     { return 0 }
-
-// XXX made up
-type Rusage struct {
-	Utime Timeval
-	Stime Timeval
+var pids struct {
+	once      sync.Once
+	pid, ppid int
 }
 
-// XXX made up
-type ProcAttr struct {
-	Dir   string
-	Env   []string
-	Files []uintptr
-	Sys   *SysProcAttr
+// loadPids asks the proc server. Alone on a kernel we are the first process.
+func loadPids() {
+	pids.pid, pids.ppid = 1, 0
+	proc := initPort(initPortPROC)
+	if proc == _MACH_PORT_NULL {
+		return
+	}
+	rpc(proc, _proc_getpids, nil, func(m *message) {
+		pids.pid, pids.ppid = int(int32(m.int32())), int(int32(m.int32()))
+	})
+}
+
+func Getpid() int {
+	pids.once.Do(loadPids)
+	return pids.pid
+}
+
+func Getppid() int {
+	pids.once.Do(loadPids)
+	return pids.ppid
+}
+
+// ids returns the effective and available user and group ids of this process,
+// which are those of its auth port.
+func ids() (ids [4][]uint32) {
+	auth := initPort(initPortAUTH)
+	if auth == _MACH_PORT_NULL {
+		return // nobody to ask: see idOf
+	}
+	rpc(auth, _auth_getids, nil, func(m *message) {
+		for i := range ids {
+			ids[i] = m.ints()
+		}
+	})
+	return ids
+}
+
+const (
+	effectiveUsers = iota
+	availableUsers
+	effectiveGroups
+	availableGroups
+)
+
+// idOf returns the first id of a kind. A program without an auth port, and
+// thus without protection, has the ids of root.
+func idOf(kind int) int {
+	if initPort(initPortAUTH) == _MACH_PORT_NULL {
+		return 0
+	}
+	if v := ids()[kind]; len(v) > 0 {
+		return int(v[0])
+	}
+	return -1 // there are processes without ids
+}
+
+func Getuid() int  { return idOf(availableUsers) }
+func Geteuid() int { return idOf(effectiveUsers) }
+func Getgid() int  { return idOf(availableGroups) }
+func Getegid() int { return idOf(effectiveGroups) }
+
+func Getgroups() (groups []int, err error) {
+	for _, id := range ids()[effectiveGroups] {
+		groups = append(groups, int(id))
+	}
+	return groups, nil
 }
 
 type SysProcAttr struct {
+	Chroot     string      // Chroot.
+	Credential *Credential // Credential.
+	Setsid     bool        // Create session.
+	// Setpgid sets the process group ID of the child to Pgid,
+	// or, if Pgid == 0, to the new child's process ID.
+	Setpgid bool
+	// Setctty sets the controlling terminal of the child to
+	// file descriptor Ctty. Ctty must be a descriptor number
+	// in the child process: an index into ProcAttr.Files.
+	// This is only meaningful if Setsid is true.
+	Setctty bool
+	Noctty  bool // Detach fd 0 from controlling terminal.
+	Ctty    int  // Controlling TTY fd.
+	// Foreground places the child process group in the foreground.
+	// This implies Setpgid. The Ctty field must be set to
+	// the descriptor of the controlling TTY.
+	// Unlike Setctty, in this case Ctty must be a descriptor
+	// number in the parent process.
+	Foreground bool
+	Pgid       int // Child's process group ID if Setpgid.
 }
 
-func Syscall(trap, a1, a2, a3 uintptr) (r1, r2 uintptr, err Errno) {
-	return 0, 0, ENOSYS
-}
-
-func Syscall6(trap, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2 uintptr, err Errno) {
-	return 0, 0, ENOSYS
-}
-
-func RawSyscall(trap, a1, a2, a3 uintptr) (r1, r2 uintptr, err Errno) {
-	return 0, 0, ENOSYS
-}
-
-func RawSyscall6(trap, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2 uintptr, err Errno) {
-	return 0, 0, ENOSYS
-}
-
-func Sysctl(key string) (string, error) {
-	if key == "kern.hostname" {
-		return "gnu", nil
-	}
-	return "", ENOSYS
-}
-
-const ImplementsGetwd = true
-
-func Getwd() (wd string, err error) {
-	var buf [PathMax]byte
-	n, err := Getcwd(buf[0:])
-	if err != nil {
-		return "", err
-	}
-	return string(buf[:n]), nil
-}
-
-func Getuid() int { return 0 }
-
-func Getgid() int { return 0 }
-
-func Geteuid() int { return 0 }
-
-func Getegid() int { return 0 }
-
-func Getgroups() (groups []int, err error) { return nil, ENOSYS }
-
-func Getpid() int { return 1 }
-
-func Getppid() int { return 0 }
-
-func Umask(mask int) (oldmask int) { return 0 }
-
-func Gettimeofday(tv *Timeval) error { return ENOSYS }
-
-func Kill(pid int, signum Signal) error { return ENOSYS }
-func Sendfile(outfd int, infd int, offset *int64, count int) (written int, err error) {
-	return 0, ENOSYS
-}
-func StartProcess(argv0 string, argv []string, attr *ProcAttr) (pid int, handle uintptr, err error) {
-	return 0, 0, ENOSYS
-}
-func Wait4(pid int, wstatus *WaitStatus, options int, rusage *Rusage) (wpid int, err error) {
+// Programs are not started yet.
+func forkAndExecInChild(argv0 *byte, argv, envv []*byte, chroot, dir *byte, attr *ProcAttr, sys *SysProcAttr, pipe int) (pid int, err Errno) {
 	return 0, ENOSYS
 }
 
-type Iovec struct{} // dummy
+func forkAndExecFailureCleanup(attr *ProcAttr, sys *SysProcAttr) {}
 
-type Timespec struct {
-	Sec  int64
-	Nsec int64
+type WaitStatus uint32
+
+// The status is 0x7f in the low bits for a stopped process, the signal for a
+// killed one, and the code in the next byte for one that exited.
+
+func (w WaitStatus) Exited() bool    { return w&0x7f == 0 }
+func (w WaitStatus) Signaled() bool  { return w&0x7f != 0x7f && w&0x7f != 0 }
+func (w WaitStatus) Stopped() bool   { return w&0xff == 0x7f }
+func (w WaitStatus) Continued() bool { return w == 0xffff }
+func (w WaitStatus) CoreDump() bool  { return w.Signaled() && w&0x80 != 0 }
+func (w WaitStatus) TrapCause() int  { return -1 }
+
+func (w WaitStatus) ExitStatus() int {
+	if !w.Exited() {
+		return -1
+	}
+	return int(w>>8) & 0xff
 }
 
-type Timeval struct {
-	Sec  int64
-	Usec int64
+func (w WaitStatus) Signal() Signal {
+	if !w.Signaled() {
+		return -1
+	}
+	return Signal(w & 0x7f)
 }
 
-func setTimespec(sec, nsec int64) Timespec {
-	return Timespec{Sec: sec, Nsec: nsec}
+func (w WaitStatus) StopSignal() Signal {
+	if !w.Stopped() {
+		return -1
+	}
+	return Signal(w>>8) & 0xff
 }
 
-func setTimeval(sec, usec int64) Timeval {
-	return Timeval{Sec: sec, Usec: usec}
+const (
+	WNOHANG   = 1
+	WUNTRACED = 2
+)
+
+// What is not there yet, or never will be.
+
+func Wait4(pid int, wstatus *WaitStatus, options int, rusage *Rusage) (int, error) { return -1, ECHILD }
+func Kill(pid int, signum Signal) error                                            { return ENOSYS }
+func Getpgid(pid int) (int, error)                                                 { return -1, ENOSYS }
+func Getpgrp() int                                                                 { return 0 }
+func Setpgid(pid, pgid int) error                                                  { return ENOSYS }
+func Setsid() (int, error)                                                         { return -1, ENOSYS }
+func Setuid(uid int) error                                                         { return ENOSYS }
+func Setgid(gid int) error                                                         { return ENOSYS }
+func Setreuid(ruid, euid int) error                                                { return ENOSYS }
+func Setregid(rgid, egid int) error                                                { return ENOSYS }
+func Setgroups(gids []int) error                                                   { return ENOSYS }
+func Chroot(path string) error                                                     { return ENOSYS }
+func Mkfifo(path string, mode uint32) error                                        { return ENOSYS }
+func Mknod(path string, mode uint32, dev int) error                                { return ENOSYS }
+func Flock(fd int, how int) error                                                  { return ENOSYS }
+func FcntlFlock(fd uintptr, cmd int, lk *Flock_t) error                            { return ENOSYS }
+func Getrlimit(resource int, rlim *Rlimit) error                                   { return ENOSYS }
+func setrlimit(resource int, rlim *Rlimit) error                                   { return ENOSYS }
+func Getpriority(which, who int) (int, error)                                      { return -1, ENOSYS }
+func Setpriority(which, who, prio int) error                                       { return ENOSYS }
+func Getrusage(who int, rusage *Rusage) error                                      { return ENOSYS }
+
+func mmap(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error) {
+	return 0, ENOSYS
 }
+
+func munmap(addr, length uintptr) error { return ENOSYS }
+
+var mapper = &mmapper{active: make(map[*byte][]byte), mmap: mmap, munmap: munmap}
+
+func Mmap(fd int, offset int64, length int, prot int, flags int) (data []byte, err error) {
+	return mapper.Mmap(fd, offset, length, prot, flags)
+}
+
+func Munmap(b []byte) error { return mapper.Munmap(b) }
+
+func sendfile(outfd int, infd int, offset *int64, count int) (int, error) { return -1, ENOSYS }
+
+func readlen(fd int, p *byte, n int) (int, error) { return -1, ENOSYS }

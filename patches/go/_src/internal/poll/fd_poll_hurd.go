@@ -1,97 +1,189 @@
-// Copyright 2013 The Go Authors. All rights reserved.
+// Copyright 2026 The Go Authors. All rights reserved.
 // Use of this source code is governed by a BSD-style
 // license that can be found in the LICENSE file.
 
 package poll
 
 import (
+	"errors"
+	"sync"
 	"syscall"
 	"time"
+	_ "unsafe" // for go:linkname
 )
 
+// On the Hurd a read is a call of a server, which answers when there is
+// something to read. There is no readiness to wait for before: package syscall
+// makes the call and parks the goroutine. What is left to do here is to stop
+// calls, when a deadline passes or the descriptor is closed; they then return
+// EAGAIN, and the FD comes to waitRead or waitWrite to learn why.
+
+// Provided by package syscall.
+func sysPollable(fd int) syscall.Errno    // 0 if calls on fd can be stopped
+func sysStop(fd int, mode int, stop bool) // makes calls not wait
+func sysWaitConnect(fd int) syscall.Errno // ends a connect; EAGAIN if stopped
+
+//go:linkname runtimeNano runtime.nanotime
+func runtimeNano() int64
+
 type pollDesc struct {
-	fd      *FD
-	closing bool
+	fd *FD // nil if calls are never stopped
+
+	mu       sync.Mutex
+	closing  bool
+	deadline [2]deadline
 }
 
-func (pd *pollDesc) init(fd *FD) error { pd.fd = fd; return nil }
+// A deadline is for one mode of a pollDesc.
+type deadline struct {
+	timer  *time.Timer
+	passed bool
+}
 
-func (pd *pollDesc) close() {}
+var modes = [2]int{'r', 'w'}
 
-func (pd *pollDesc) evict() {
-	pd.closing = true
-	if pd.fd != nil {
-		syscall.StopIO(pd.fd.Sysfd)
+func (pd *pollDesc) init(fd *FD) error {
+	if e := sysPollable(fd.Sysfd); e != 0 {
+		return e
+	}
+	pd.fd = fd
+	return nil
+}
+
+func (pd *pollDesc) close() {
+	pd.mu.Lock()
+	defer pd.mu.Unlock()
+	pd.closing = true // for timers on their way
+	for i := range pd.deadline {
+		pd.deadline[i].set(nil)
 	}
 }
 
-func (pd *pollDesc) prepare(mode int, isFile bool) error {
-	if pd.closing {
+// set replaces the timer.
+func (d *deadline) set(t *time.Timer) {
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+	d.timer = t
+}
+
+// evict makes all calls, present and to come, fail.
+func (pd *pollDesc) evict() {
+	if pd.fd == nil {
+		return
+	}
+	pd.mu.Lock()
+	defer pd.mu.Unlock()
+	pd.closing = true
+	for _, mode := range modes {
+		sysStop(pd.fd.Sysfd, mode, true)
+	}
+}
+
+func (pd *pollDesc) err(mode int, isFile bool) error {
+	if pd.fd == nil {
+		return nil
+	}
+	pd.mu.Lock()
+	defer pd.mu.Unlock()
+	switch {
+	case pd.closing:
 		return errClosing(isFile)
+	case pd.deadline[index(mode)].passed:
+		return ErrDeadlineExceeded
 	}
 	return nil
 }
 
-func (pd *pollDesc) prepareRead(isFile bool) error { return pd.prepare('r', isFile) }
-
-func (pd *pollDesc) prepareWrite(isFile bool) error { return pd.prepare('w', isFile) }
-
-func (pd *pollDesc) wait(mode int, isFile bool) error {
-	if pd.closing {
-		return errClosing(isFile)
+func index(mode int) int {
+	if mode == 'w' {
+		return 1
 	}
-	if isFile { // TODO(neelance): js/wasm: Use callbacks from JS to block until the read/write finished.
-		return nil
-	}
-	return ErrDeadlineExceeded
+	return 0
 }
 
-func (pd *pollDesc) waitRead(isFile bool) error { return pd.wait('r', isFile) }
+func (pd *pollDesc) prepareRead(isFile bool) error  { return pd.err('r', isFile) }
+func (pd *pollDesc) prepareWrite(isFile bool) error { return pd.err('w', isFile) }
 
-func (pd *pollDesc) waitWrite(isFile bool) error { return pd.wait('w', isFile) }
+var errNotPollable = errors.New("waiting for unsupported file type")
 
+func (pd *pollDesc) waitRead(isFile bool) error {
+	if pd.fd == nil {
+		return errNotPollable
+	}
+	return pd.err('r', isFile)
+}
+
+func (pd *pollDesc) waitWrite(isFile bool) error {
+	if pd.fd == nil {
+		return errNotPollable
+	}
+	for {
+		if err := pd.err('w', isFile); err != nil {
+			return err
+		}
+		if sysWaitConnect(pd.fd.Sysfd) != syscall.EAGAIN {
+			return nil
+		}
+	}
+}
+
+// waitCanceled is for calls that cannot be stopped: there are none.
 func (pd *pollDesc) waitCanceled(mode int) {}
 
-func (pd *pollDesc) pollable() bool { return true }
+func (pd *pollDesc) pollable() bool { return pd.fd != nil }
 
 // SetDeadline sets the read and write deadlines associated with fd.
-func (fd *FD) SetDeadline(t time.Time) error {
-	return setDeadlineImpl(fd, t, 'r'+'w')
-}
+func (fd *FD) SetDeadline(t time.Time) error { return fd.setDeadline(t, modes[:]) }
 
 // SetReadDeadline sets the read deadline associated with fd.
-func (fd *FD) SetReadDeadline(t time.Time) error {
-	return setDeadlineImpl(fd, t, 'r')
-}
+func (fd *FD) SetReadDeadline(t time.Time) error { return fd.setDeadline(t, modes[:1]) }
 
 // SetWriteDeadline sets the write deadline associated with fd.
-func (fd *FD) SetWriteDeadline(t time.Time) error {
-	return setDeadlineImpl(fd, t, 'w')
-}
+func (fd *FD) SetWriteDeadline(t time.Time) error { return fd.setDeadline(t, modes[1:]) }
 
-func setDeadlineImpl(fd *FD, t time.Time, mode int) error {
-	d := t.UnixNano()
-	if t.IsZero() {
-		d = 0
-	}
+func (fd *FD) setDeadline(t time.Time, modes []int) error {
 	if err := fd.incref(); err != nil {
 		return err
 	}
-	switch mode {
-	case 'r':
-		syscall.SetReadDeadline(fd.Sysfd, d)
-	case 'w':
-		syscall.SetWriteDeadline(fd.Sysfd, d)
-	case 'r' + 'w':
-		syscall.SetReadDeadline(fd.Sysfd, d)
-		syscall.SetWriteDeadline(fd.Sysfd, d)
+	defer fd.decref()
+	pd := &fd.pd
+	if pd.fd == nil {
+		return ErrNoDeadline
 	}
-	fd.decref()
+	pd.mu.Lock()
+	defer pd.mu.Unlock()
+	if pd.closing {
+		return nil
+	}
+	left := time.Until(t)
+	for _, mode := range modes {
+		d := &pd.deadline[index(mode)]
+		d.set(nil)
+		d.passed = !t.IsZero() && left <= 0
+		sysStop(fd.Sysfd, mode, d.passed)
+		if !t.IsZero() && left > 0 {
+			var timer *time.Timer
+			timer = time.AfterFunc(left, func() { pd.pass(mode, timer) })
+			d.set(timer)
+		}
+	}
 	return nil
 }
 
-// IsPollDescriptor reports whether fd is the descriptor being used by the poller.
-// This is only used for testing.
-func IsPollDescriptor(fd uintptr) bool {
-	return false
+// pass is called when the time of timer has come, unless it is no longer the
+// timer of its deadline.
+func (pd *pollDesc) pass(mode int, timer *time.Timer) {
+	pd.mu.Lock()
+	defer pd.mu.Unlock()
+	d := &pd.deadline[index(mode)]
+	if pd.closing || d.timer != timer {
+		return
+	}
+	d.passed = true
+	sysStop(pd.fd.Sysfd, mode, true)
 }
+
+// IsPollDescriptor reports whether fd is the descriptor being used by the
+// poller, which has none here. It is only used for testing.
+func IsPollDescriptor(fd uintptr) bool { return false }

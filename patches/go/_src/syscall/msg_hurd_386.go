@@ -1,0 +1,254 @@
+// Copyright 2026 The Go Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style
+// license that can be found in the LICENSE file.
+
+package syscall
+
+import (
+	"internal/byteorder"
+	"unsafe"
+)
+
+// The layout of Mach messages on i386: a header of 24 bytes, then items, each
+// a type descriptor of one word (short form) or three (long form) and its
+// data, padded to 4 bytes. What is in a message is the same on every
+// architecture, so only this file knows the layout; see rpc_hurd.go for its
+// users.
+
+const (
+	msgHeaderSize = 24
+	msgAlign      = 4
+
+	// Bits of the header.
+	msgBitsRequest = 19 | 21<<8 // destination COPY_SEND, reply port MAKE_SEND_ONCE
+	msgBitsOneway  = 19         // destination COPY_SEND, no reply
+	msgBitsComplex = 1 << 31    // the body has rights or out-of-line memory
+
+	// Descriptors of one item, as they are sent and as they must arrive.
+	descInt32   = 2 | 32<<8 | 1<<16 | descInline
+	descInt64   = 11 | 64<<8 | 1<<16 | descInline
+	descWord    = descInt32 // a natural word
+	descName    = 15 | 32<<8 | 1<<16 | descInline
+	descString  = 12 | 8<<8 | stringSize<<16 | descInline
+	descSend    = 17 | 32<<8 | 1<<16 | descInline // a send right, received
+	descStat    = 2 | 32<<8 | 32<<16 | descInline // the 32 words of io_stat
+	descInline  = 1 << 28
+	descLong    = 1 << 29
+	descDealloc = 1 << 30
+
+	typeInt32    = 2 // of the elements of arrays
+	typeChar     = 8
+	typeSend     = 17
+	typeMakeSend = 20
+	typeCopySend = 19
+
+	stringSize = 1024 // of a string_t: all of it is always sent
+)
+
+// A message is built from the header on and then sent, or received and then
+// taken apart item by item. An item that is not what is asked for sets bad;
+// the caller looks at that once, at the end.
+type message struct {
+	buf     []byte
+	off     int    // of the next item to take
+	keep    []byte // what the message points to
+	complex bool
+	bad     bool
+}
+
+// reset makes m an empty message to build.
+func (m *message) reset() {
+	m.buf = m.buf[:msgHeaderSize]
+	m.keep = nil
+	m.complex = false
+	m.bad = false
+}
+
+// setHeader completes m, which goes to port, and its reply, if the bits say
+// that there is to be one, to the receive right reply.
+func (m *message) setHeader(bits, port, reply, id uint32) {
+	if m.complex {
+		bits |= msgBitsComplex
+	}
+	byteorder.LEPutUint32(m.buf[0:], bits)
+	byteorder.LEPutUint32(m.buf[4:], uint32(len(m.buf)))
+	byteorder.LEPutUint32(m.buf[8:], port)
+	byteorder.LEPutUint32(m.buf[12:], reply)
+	byteorder.LEPutUint32(m.buf[16:], 0)
+	byteorder.LEPutUint32(m.buf[20:], id)
+}
+
+// received makes buf[:n] a message to take apart and returns its id.
+func (m *message) received(n int) (id uint32) {
+	m.buf = m.buf[:n]
+	m.off = msgHeaderSize
+	m.bad = n < msgHeaderSize
+	if m.bad {
+		return 0
+	}
+	return byteorder.LEUint32(m.buf[20:])
+}
+
+func (m *message) put(words ...uint32) {
+	for _, w := range words {
+		m.buf = byteorder.LEAppendUint32(m.buf, w)
+	}
+}
+
+func (m *message) putInt32(x uint32) { m.put(descInt32, x) }
+func (m *message) putWord(x uintptr) { m.put(descWord, uint32(x)) }
+func (m *message) putName(x uint32)  { m.put(descName, x) }
+func (m *message) putInt64(x int64)  { m.put(descInt64, uint32(x), uint32(x>>32)) }
+
+// putPort adds a right, how it is to be made being one of the constants above.
+func (m *message) putPort(how, name uint32) {
+	m.complex = true
+	m.put(how|32<<8|1<<16|descInline, name)
+}
+
+func (m *message) putString(s string) {
+	m.put(descString)
+	n := len(m.buf)
+	m.buf = append(m.buf, make([]byte, stringSize)...)
+	copy(m.buf[n:n+stringSize-1], s)
+}
+
+// putBytes adds an array of characters: inline if that is cheaper, else out
+// of line.
+func (m *message) putBytes(b []byte) {
+	if len(b) > inlineMax {
+		m.complex = true
+		m.keep = b // not on a stack, then, which might move
+		m.put(descLong, typeChar|8<<16, uint32(len(b)), uint32(uintptr(unsafe.Pointer(&b[0]))))
+		return
+	}
+	m.put(descLong|descInline, typeChar|8<<16, uint32(len(b)))
+	m.buf = append(m.buf, b...)
+	m.pad()
+}
+
+// putInts adds an array of 32-bit integers, inline.
+func (m *message) putInts(v []uint32) {
+	m.put(descLong|descInline, typeInt32|32<<16, uint32(len(v)))
+	m.put(v...)
+}
+
+// putPorts adds an array of send rights, inline. An empty one is no right.
+func (m *message) putPorts(v []uint32) {
+	if len(v) > 0 {
+		m.complex = true
+	}
+	m.put(descLong|descInline, typeCopySend|32<<16, uint32(len(v)))
+	m.put(v...)
+}
+
+func (m *message) pad() {
+	for len(m.buf)%msgAlign != 0 {
+		m.buf = append(m.buf, 0)
+	}
+}
+
+// take returns the n bytes after a short descriptor that must be desc.
+func (m *message) take(desc uint32, n int) []byte {
+	if m.bad || len(m.buf)-m.off < 4+n || byteorder.LEUint32(m.buf[m.off:]) != desc {
+		m.bad = true
+		return make([]byte, n)
+	}
+	b := m.buf[m.off+4 : m.off+4+n]
+	m.off += 4 + (n+msgAlign-1)&^(msgAlign-1)
+	return b
+}
+
+func (m *message) int32() uint32 { return byteorder.LEUint32(m.take(descInt32, 4)) }
+func (m *message) word() uintptr { return uintptr(byteorder.LEUint32(m.take(descWord, 4))) }
+func (m *message) int64() int64  { return int64(byteorder.LEUint64(m.take(descInt64, 8))) }
+func (m *message) port() uint32  { return byteorder.LEUint32(m.take(descSend, 4)) }
+
+func (m *message) string() string {
+	b := m.take(descString, stringSize)
+	return string(b[:clen(b)])
+}
+
+// array takes an array with elements of the given type and size in bits. The
+// result is part of the message, or, if ool, memory of its own that the
+// caller frees with vmDeallocate.
+func (m *message) array(typ, bits uint32) (b []byte, ool bool) {
+	if m.bad || len(m.buf)-m.off < 12 {
+		m.bad = true
+		return nil, false
+	}
+	first := byteorder.LEUint32(m.buf[m.off:])
+	elem := byteorder.LEUint32(m.buf[m.off+4:])
+	n := int(byteorder.LEUint32(m.buf[m.off+8:])) * int(bits/8)
+	m.off += 12
+	switch {
+	case first&descLong == 0 || elem != typ|bits<<16 || n < 0:
+	case first&descInline != 0 && n <= len(m.buf)-m.off:
+		b = m.buf[m.off : m.off+n]
+		m.off += (n + msgAlign - 1) &^ (msgAlign - 1)
+		return b, false
+	case first&descInline == 0 && len(m.buf)-m.off >= 4:
+		p := byteorder.LEUint32(m.buf[m.off:])
+		m.off += 4
+		if n == 0 {
+			return nil, false
+		}
+		return unsafe.Slice((*byte)(kernelPointer(uintptr(p))), n), true
+	}
+	m.bad = true
+	return nil, false
+}
+
+// kernelPointer makes a pointer of an address that the kernel chose, which is
+// outside of the Go heap.
+func kernelPointer(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }
+
+// stat takes the answer to io_stat.
+func (m *message) stat(st *Stat_t) {
+	b := m.take(descStat, 128)
+	u32 := func(off int) uint32 { return byteorder.LEUint32(b[off:]) }
+	u64 := func(off int) uint64 { return byteorder.LEUint64(b[off:]) }
+	time := func(off int) Timespec {
+		return Timespec{Sec: int64(int32(u32(off))), Nsec: int64(int32(u32(off + 4)))}
+	}
+	*st = Stat_t{
+		Fstype:  u32(0),
+		Dev:     u64(4),
+		Ino:     u64(12),
+		Gen:     u32(20),
+		Rdev:    uint64(u32(24)),
+		Mode:    u32(28),
+		Nlink:   uint64(u32(32)),
+		Uid:     u32(36),
+		Gid:     u32(40),
+		Size:    int64(u64(44)),
+		Atim:    time(52),
+		Mtim:    time(60),
+		Ctim:    time(68),
+		Blksize: int64(u32(76)),
+		Blocks:  int64(u64(80)),
+		Author:  u32(88),
+		Flags:   u32(92),
+	}
+}
+
+// putTimes adds the times of access and modification. Here they are only 32
+// bits wide.
+func (m *message) putTimes(t *[2]Timespec) {
+	for i := range t {
+		m.put(typeInt32|32<<8|2<<16|descInline, uint32(t[i].Sec), uint32(t[i].Nsec))
+	}
+}
+
+// ints takes an array of 32-bit integers.
+func (m *message) ints() []uint32 {
+	b, ool := m.array(typeInt32, 32)
+	v := make([]uint32, len(b)/4)
+	for i := range v {
+		v[i] = byteorder.LEUint32(b[4*i:])
+	}
+	if ool {
+		vmDeallocate(b)
+	}
+	return v
+}

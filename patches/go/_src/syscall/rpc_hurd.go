@@ -1,0 +1,306 @@
+// Copyright 2026 The Go Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style
+// license that can be found in the LICENSE file.
+
+package syscall
+
+import (
+	"sync"
+	"unsafe"
+)
+
+// Remote procedure calls to the servers of the Hurd.
+//
+// A call is a message with a reply port, which is a member of the runtime's
+// port set: the goroutine that waits for the reply is parked and no thread is
+// blocked. If it stops waiting (see stopIO in fd_hurd.go) the call can stay
+// under way, so that what the server answers later is not lost.
+
+// Numbers of the routines: the request; its reply is 100 higher.
+const (
+	_exec_startup_get_info = 30500
+
+	_file_chown        = 20001
+	_file_chmod        = 20003
+	_file_set_size     = 20006
+	_file_sync         = 20013
+	_dir_lookup        = 20018
+	_dir_readdir       = 20019
+	_dir_mkdir         = 20020
+	_dir_rmdir         = 20021
+	_dir_unlink        = 20022
+	_dir_link          = 20023
+	_dir_rename        = 20024
+	_dir_mkfile        = 20025
+	_file_set_transl   = 20027
+	_file_utimens      = 20035
+	_file_check_access = 20009
+
+	_io_write          = 21000
+	_io_read           = 21001
+	_io_seek           = 21002
+	_io_stat           = 21013
+	_io_reauthenticate = 21014
+	_io_identity       = 21029
+
+	_proc_getpids = 24016
+
+	_auth_getids            = 25000
+	_auth_user_authenticate = 25002
+
+	_socket_create          = 26000
+	_socket_listen          = 26001
+	_socket_accept          = 26002
+	_socket_connect         = 26003
+	_socket_bind            = 26004
+	_socket_name            = 26005
+	_socket_peername        = 26006
+	_socket_create_address  = 26008
+	_socket_whatis_address  = 26010
+	_socket_shutdown        = 26011
+	_socket_getopt          = 26012
+	_socket_setopt          = 26013
+	_socket_send            = 26014
+	_socket_recv            = 26015
+	_interrupt_operation    = 33000
+	_mach_port_deallocate   = 3206
+	_mach_port_mod_refs     = 3208
+	_vm_deallocate          = 2023
+	_notify_send_once       = 71 // instead of a reply: its right was destroyed
+	_MACH_PORT_RIGHT_RECV   = 1
+	_MACH_PORT_NULL         = 0
+	_MACH_PORT_DEAD         = 1<<32 - 1
+	inlineMax               = 2048 // bytes of data sent inline; the stubs of the Hurd do the same
+	ioMax                   = 64 << 10
+	maxIdleCalls            = 64
+	callBufSize             = 4096 // any reply with its data inline, see inlineMax
+	_MACH_SEND_MSG          = 0x1
+	_MACH_RCV_MSG           = 0x2
+	_MACH_SEND_TIMEOUT      = 0x10
+	_MACH_SEND_INVALID_DEST = 0x10000003
+	_MACH_SEND_TIMED_OUT    = 0x10000004
+	_MACH_RCV_TOO_LARGE     = 0x10004004
+	_MACH_RCV_INTERRUPTED   = 0x10004005
+	_MIG_BAD_ID             = 1<<32 - 303
+	_MIG_SERVER_DIED        = 1<<32 - 308
+	_KERN_INVALID_ADDRESS   = 1
+	_KERN_NO_SPACE          = 3
+	_KERN_INVALID_ARGUMENT  = 4
+	_KERN_RESOURCE_SHORTAGE = 6
+)
+
+// A call is a message and the reply port for its answer.
+type call struct {
+	message
+	id    uint32 // of the request that is under way
+	reply uint32 // a receive right
+	poll  *MachPoll
+}
+
+// idleCalls are reply ports to use again. A sync.Pool would do, were it not
+// that it forgets its content, and with it receive rights, at every GC.
+var idleCalls struct {
+	sync.Mutex
+	list []*call
+}
+
+// newCall returns a call whose message is to be built.
+func newCall() (*call, error) {
+	idleCalls.Lock()
+	if n := len(idleCalls.list); n > 0 {
+		c := idleCalls.list[n-1]
+		idleCalls.list = idleCalls.list[:n-1]
+		idleCalls.Unlock()
+		return c, nil
+	}
+	idleCalls.Unlock()
+	c := &call{reply: MachReplyPort()}
+	if c.reply == 0 {
+		return nil, ENOMEM
+	}
+	var kr uint32
+	if c.poll, kr = MachPollOpen(c.reply); kr != 0 {
+		portDestroyReceive(c.reply)
+		return nil, machError(kr)
+	}
+	c.buf = make([]byte, callBufSize)
+	c.reset()
+	return c, nil
+}
+
+// free ends a call that was answered, or never made.
+func (c *call) free() {
+	if cap(c.buf) > callBufSize {
+		c.buf = make([]byte, callBufSize)
+	}
+	c.reset()
+	idleCalls.Lock()
+	keep := len(idleCalls.list) < maxIdleCalls
+	if keep {
+		idleCalls.list = append(idleCalls.list, c)
+	}
+	idleCalls.Unlock()
+	if !keep {
+		c.abandon()
+	}
+}
+
+// abandon ends a call that may still be answered. With the reply port goes
+// the answer, and what rights are in it.
+func (c *call) abandon() {
+	c.poll.Close()
+	portDestroyReceive(c.reply)
+}
+
+// send makes the call.
+func (c *call) send(port, id uint32) error {
+	c.id = id
+	c.setHeader(msgBitsRequest, port, c.reply, id)
+	return machError(sendMessage(&c.message))
+}
+
+// sendMessage sends m without a wait while there is room in the queue of its
+// port. Otherwise it gives up its P first.
+func sendMessage(m *message) uint32 {
+	p, n := unsafe.Pointer(&m.buf[0]), uint32(len(m.buf))
+	code := MachMsg(p, _MACH_SEND_MSG|_MACH_SEND_TIMEOUT, n, 0, 0, 0)
+	if code == _MACH_SEND_TIMED_OUT {
+		// The kernel gave the message back with its rights taken: it
+		// is to be sent as it is.
+		code = MachMsgBlock(p, _MACH_SEND_MSG, n, 0, 0, 0)
+	}
+	return code
+}
+
+// wait waits for the answer, until stopped, which may be nil, says that it
+// should not: then it returns false, and the call goes on. Otherwise the call
+// is over: there is an error, or c is the answer to take apart.
+func (c *call) wait(stopped func() bool) (over bool, err error) {
+	for stopped == nil || !stopped() {
+		n, code := c.poll.Recv(c.buf[:cap(c.buf)])
+		switch code {
+		case 0:
+			return true, c.answered(n)
+		case _MACH_RCV_INTERRUPTED:
+			// Perhaps meant for an earlier wait on this port.
+		case _MACH_RCV_TOO_LARGE:
+			c.buf = make([]byte, n)
+		default:
+			return true, machError(code)
+		}
+	}
+	return false, nil
+}
+
+func (c *call) answered(n int) error {
+	switch id := c.received(n); {
+	case id == _notify_send_once:
+		return EIEIO
+	case id != c.id+100:
+		return EPROTO
+	}
+	if kr := c.int32(); kr != 0 {
+		return machError(kr)
+	}
+	return c.check()
+}
+
+// check reports whether all items that were taken so far were well-formed.
+func (c *call) check() error {
+	if c.bad {
+		return EPROTO
+	}
+	return nil
+}
+
+// rpc makes a call to port and waits for the answer. Build and take, which may
+// be nil, put items into the request and take them from the answer.
+func rpc(port, id uint32, build, take func(*message)) error {
+	if port == _MACH_PORT_NULL || port == _MACH_PORT_DEAD {
+		return EBADF
+	}
+	c, err := newCall()
+	if err != nil {
+		return err
+	}
+	if build != nil {
+		build(&c.message)
+	}
+	if err = c.send(port, id); err == nil {
+		_, err = c.wait(nil)
+	}
+	if err == nil && take != nil {
+		take(&c.message)
+		err = c.check()
+	}
+	c.free()
+	return err
+}
+
+// rpcPort is rpc for the many routines whose answer is one send right.
+func rpcPort(port, id uint32, build func(*message)) (result uint32, err error) {
+	err = rpc(port, id, build, func(m *message) { result = m.port() })
+	return result, err
+}
+
+// machError makes an error of a code that a message returned: of the kernel,
+// of the message system or of a server.
+func machError(code uint32) error {
+	switch code {
+	case 0:
+		return nil
+	case _MACH_SEND_INVALID_DEST, _MIG_SERVER_DIED:
+		return EIEIO
+	case _MIG_BAD_ID:
+		return EOPNOTSUPP
+	case _KERN_NO_SPACE, _KERN_RESOURCE_SHORTAGE:
+		return ENOMEM
+	case _KERN_INVALID_ADDRESS:
+		return EFAULT
+	case _KERN_INVALID_ARGUMENT:
+		return EINVAL
+	}
+	return errnoErr(Errno(code))
+}
+
+// kernelCall calls the kernel about this task.
+func kernelCall(id uint32, build func(*message)) uint32 {
+	m := message{buf: make([]byte, msgHeaderSize, 128)}
+	build(&m)
+	m.setHeader(msgBitsRequest, MachTaskSelf(), 0, id)
+	n := uint32(len(m.buf))
+	m.buf = m.buf[:cap(m.buf)]
+	// The reply port of the thread: the kernel answers at once.
+	code := MachMsg(unsafe.Pointer(&m.buf[0]), _MACH_SEND_MSG|_MACH_RCV_MSG, n, uint32(len(m.buf)), 0, 0)
+	if code != 0 {
+		return code
+	}
+	m.received(len(m.buf))
+	return m.int32()
+}
+
+// portDeallocate gives up one reference to a send right.
+func portDeallocate(name uint32) {
+	if name == _MACH_PORT_NULL || name == _MACH_PORT_DEAD {
+		return
+	}
+	kernelCall(_mach_port_deallocate, func(m *message) { m.putName(name) })
+}
+
+func portDestroyReceive(name uint32) {
+	kernelCall(_mach_port_mod_refs, func(m *message) {
+		m.putName(name)
+		m.putInt32(_MACH_PORT_RIGHT_RECV)
+		m.putInt32(1<<32 - 1) // -1
+	})
+}
+
+// vmDeallocate frees out-of-line memory of a message.
+func vmDeallocate(b []byte) {
+	if len(b) > 0 {
+		kernelCall(_vm_deallocate, func(m *message) {
+			m.putWord(uintptr(unsafe.Pointer(&b[0])))
+			m.putWord(uintptr(len(b)))
+		})
+	}
+}
