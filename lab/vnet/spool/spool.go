@@ -14,11 +14,12 @@ type Spool struct {
 	ready   sync.Cond // something is pending, or closed
 	pending []byte
 	taken   []byte // with the consumer
+	freed   int    // bytes of taken that it has finished with
 	closed  bool
 }
 
 // New returns a spool for at most limit bytes, counting those that the
-// consumer took last, and has not finished with.
+// consumer took last and has not finished with.
 func New(limit int) *Spool {
 	s := &Spool{limit: limit}
 	s.ready.L = &s.mu
@@ -31,7 +32,7 @@ func New(limit int) *Spool {
 func (s *Spool) Put(size int, add func(b []byte) []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || len(s.pending)+len(s.taken)+size > s.limit {
+	if s.closed || s.len()+size > s.limit {
 		return false
 	}
 	if len(s.pending) == 0 {
@@ -42,13 +43,13 @@ func (s *Spool) Put(size int, add func(b []byte) []byte) bool {
 }
 
 // Take waits for records and returns all of them. They are valid until the
-// next call, which also frees their room. It reports false when the spool is
+// next call, which also frees what room of theirs Free has not. It reports false when the spool is
 // closed and empty.
 func (s *Spool) Take() (records []byte, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	free := s.taken[:0]
-	s.taken = nil
+	s.taken, s.freed = nil, 0
 	for len(s.pending) == 0 {
 		if s.closed {
 			return nil, false
@@ -59,12 +60,22 @@ func (s *Spool) Take() (records []byte, ok bool) {
 	return s.taken, true
 }
 
-// Len is the number of bytes in the spool, with those last taken.
+// Free tells that the consumer has finished with n more bytes of what it took,
+// which makes room for as many. The consumer may skip it.
+func (s *Spool) Free(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.freed += n
+}
+
+// Len is the number of bytes in the spool, with those taken and not freed.
 func (s *Spool) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.pending) + len(s.taken)
+	return s.len()
 }
+
+func (s *Spool) len() int { return len(s.pending) + len(s.taken) - s.freed }
 
 // Close refuses further records. Those already there can still be taken.
 func (s *Spool) Close() {

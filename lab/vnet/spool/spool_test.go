@@ -31,6 +31,13 @@ func TestSpool(t *testing.T) {
 	if s.Len() != 10 {
 		t.Errorf("Len %d, want 10", s.Len())
 	}
+	s.Free(4)
+	if put(s, "12345") || !put(s, "1234") {
+		t.Error("4 bytes are free: 5 must not fit, 4 must")
+	}
+	if b, _ := s.Take(); string(b) != "1234" || s.Len() != 4 {
+		t.Errorf("then Take: %q, Len %d", b, s.Len())
+	}
 	s.Close()
 	if put(s, "x") {
 		t.Error("took a byte after Close")

@@ -102,3 +102,9 @@ func (r *Reader) fill() error {
 	}
 	return err
 }
+
+// Cut takes the first frame off bytes that Append has made.
+func Cut(b []byte) (frame, rest []byte) {
+	end := Size(int(binary.BigEndian.Uint32(b)))
+	return b[headerLen:end], b[end:]
+}
