@@ -24,35 +24,38 @@ type Finding struct {
 	Line string `json:"line"`
 	// Number counts the lines of the console from 1.
 	Number int `json:"number"`
+	// Fatal says that the machine cannot go on after it.
+	Fatal bool `json:"fatal,omitempty"`
 }
 
 // trouble is the table. The forms were seen on the consoles of Debian's GNU
 // Mach (2025-07) and of Go programs.
 var trouble = []struct {
-	kind string
-	re   *regexp.Regexp
+	kind  string
+	fatal bool // to the machine
+	re    *regexp.Regexp
 }{
 	// "panic ../kern/bootstrap.c:182: bootstrap_create: No bootstrap code ..."
-	{"kernel panic", regexp.MustCompile(`(?:^|[^\w.])panic(?: |: |\{| \{cpu\d+\} )?\S+\.[ch]:\d+`)},
-	{"kernel panic", regexp.MustCompile(`(?i)\bkernel panic\b`)},
-	{"assertion", regexp.MustCompile(`(?i)\bassertion\b.*\bfail`)},
-	{"unexpected fault", regexp.MustCompile(`(?i)\b(?:unexpected|unhandled|kernel|double|triple) (?:page |general protection )?(?:fault|trap|exception)\b`)},
-	{"kernel debugger", regexp.MustCompile(`(?i)^(?:Stopped at|db\{?\d*\}?>)`)},
+	{"kernel panic", true, regexp.MustCompile(`(?:^|[^\w.])panic(?: |: |\{| \{cpu\d+\} )?\S+\.[ch]:\d+`)},
+	{"kernel panic", true, regexp.MustCompile(`(?i)\bkernel panic\b`)},
+	{"assertion", false, regexp.MustCompile(`(?i)\bassertion\b.*\bfail`)},
+	{"unexpected fault", false, regexp.MustCompile(`(?i)\b(?:unexpected|unhandled|kernel|double|triple) (?:page |general protection )?(?:fault|trap|exception)\b`)},
+	{"kernel debugger", true, regexp.MustCompile(`(?i)^(?:Stopped at|db\{?\d*\}?>)`)},
 	// The kernel leaves "start FILE: " on the line where its module begins.
-	{"Go runtime failure", regexp.MustCompile(`^(?:start \S+: )?(?:fatal error: |runtime: (?:unexpected|bad|unknown)|unexpected fault address)`)},
-	{"Go panic", regexp.MustCompile(`^(?:start \S+: )?panic: `)},
-	{"Go crash", regexp.MustCompile(`^\[signal (?:SIG\w+|0x[0-9a-f]+)`)},
-	{"out of memory", regexp.MustCompile(`(?i)\b(?:out of (?:memory|swap)|no more memory|memory exhausted)\b`)},
+	{"Go runtime failure", false, regexp.MustCompile(`^(?:start \S+: )?(?:fatal error: |runtime: (?:unexpected|bad|unknown)|unexpected fault address)`)},
+	{"Go panic", false, regexp.MustCompile(`^(?:start \S+: )?panic: `)},
+	{"Go crash", false, regexp.MustCompile(`^\[signal (?:SIG\w+|0x[0-9a-f]+)`)},
+	{"out of memory", false, regexp.MustCompile(`(?i)\b(?:out of (?:memory|swap)|no more memory|memory exhausted)\b`)},
 }
 
-// Check says whether line means trouble, and which.
-func Check(line string) (kind string, bad bool) {
+// Check says whether a line of a console means trouble, and which.
+func Check(line string) (f Finding, bad bool) {
 	for _, t := range trouble {
 		if t.re.MatchString(line) {
-			return t.kind, true
+			return Finding{Kind: t.kind, Line: line, Fatal: t.fatal}, true
 		}
 	}
-	return "", false
+	return Finding{}, false
 }
 
 // maxLine bounds the length of a line that is looked at, in bytes. A console
@@ -69,8 +72,9 @@ func Scan(r io.Reader, allow ...*regexp.Regexp) ([]Finding, error) {
 		long := errors.Is(err, bufio.ErrBufferFull)
 		if len(b) > 0 {
 			line := Clean(b)
-			if kind, bad := Check(line); bad && !allowed(line, allow) {
-				found = append(found, Finding{kind, line, n})
+			if f, bad := Check(line); bad && !allowed(line, allow) {
+				f.Number = n
+				found = append(found, f)
 			}
 		}
 		for long {
@@ -180,9 +184,9 @@ func (w *Watcher) findTrouble(p []byte) {
 		if i < 0 {
 			return
 		}
-		line := Clean(w.line)
-		if kind, bad := Check(line); bad && w.Trouble != nil {
-			w.Trouble(Finding{kind, line, w.number})
+		if f, bad := Check(Clean(w.line)); bad && w.Trouble != nil {
+			f.Number = w.number
+			w.Trouble(f)
 		}
 		w.line = w.line[:0]
 		w.number++

@@ -31,8 +31,8 @@ func TestCheck(t *testing.T) {
 		{"com 2 out of range", ""},
 		{"the panic room is closed", ""},
 	} {
-		if kind, _ := Check(c.line); kind != c.kind {
-			t.Errorf("Check(%q) = %q, want %q", c.line, kind, c.kind)
+		if f, _ := Check(c.line); f.Kind != c.kind {
+			t.Errorf("Check(%q) = %q, want %q", c.line, f.Kind, c.kind)
 		}
 	}
 }
@@ -44,8 +44,8 @@ func TestScan(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Finding{
-		{"kernel panic", "panic ../a.c:1: f: oops", 2},
-		{"Go runtime failure", "fatal error: yes", 6},
+		{"kernel panic", "panic ../a.c:1: f: oops", 2, true},
+		{"Go runtime failure", "fatal error: yes", 6, false},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -95,7 +95,7 @@ func TestWatcherFindsTrouble(t *testing.T) {
 		t.Fatalf("found %v in an incomplete line", got)
 	}
 	w.Write([]byte("\r\n" + strings.Repeat("y", 2*maxLine)))
-	want := []Finding{{"kernel panic", "panic ../kern/x.c:1: f: m", 2}}
+	want := []Finding{{"kernel panic", "panic ../kern/x.c:1: f: m", 2, true}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

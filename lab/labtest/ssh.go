@@ -1,3 +1,152 @@
 package labtest
 
-func (m *machine) serveSSH() error { return nil }
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/crypto/ssh"
+
+	"hurdlab/images/mach/ipstack"
+	"hurdlab/images/mach/nic"
+	"hurdlab/images/mach/scp"
+	"hurdlab/images/mach/sshd"
+	"hurdlab/images/mach/store"
+)
+
+// serveSSH starts the network and the SSH server.
+func (m *machine) serveSSH() error {
+	st, err := ipstack.New(&card{conn: m.nic, mac: m.id.MAC}, ipstack.Config{Addr: m.id.Addr, Gateway: m.id.Gateway})
+	if err != nil {
+		return err
+	}
+	go st.Serve(context.Background()) // until the process is killed
+	host, err := ssh.ParsePrivateKey(m.id.HostKey)
+	if err != nil {
+		return err
+	}
+	keys, err := sshd.ParseAuthorizedKeys(m.id.AuthorizedKeys)
+	if err != nil {
+		return err
+	}
+	files := store.New(store.Heap{}, 64<<20)
+	srv, err := sshd.New(sshd.Config{
+		HostKey: host, Authorized: keys, User: "root",
+		Run: func(ctx context.Context, s *sshd.Session) sshd.Exit { return m.command(ctx, files, s) },
+	})
+	if err != nil {
+		return err
+	}
+	l, err := st.Listen(22)
+	if err != nil {
+		return err
+	}
+	go srv.Serve(context.Background(), l)
+	return nil
+}
+
+// command runs one of the few commands there are.
+func (m *machine) command(ctx context.Context, files *store.FS, s *sshd.Session) sshd.Exit {
+	args := strings.Fields(s.Command)
+	for i := range args {
+		args[i] = strings.Trim(args[i], `'"`)
+	}
+	if len(args) == 0 {
+		return sshd.Exit{Status: 0} // a shell with nothing to say
+	}
+	switch args[0] {
+	case "true":
+		return sshd.Exit{}
+	case "echo":
+		fmt.Fprintln(s.Stdout, strings.Join(args[1:], " "))
+		return sshd.Exit{}
+	case "command":
+		fmt.Fprint(s.Stdout, s.Command) // unparsed
+		return sshd.Exit{}
+	case "err":
+		fmt.Fprintln(s.Stderr, strings.Join(args[1:], " "))
+		return sshd.Exit{Status: 1}
+	case "exit":
+		n, _ := strconv.Atoi(args[1])
+		return sshd.Exit{Status: n}
+	case "cat":
+		io.Copy(s.Stdout, s.Stdin)
+		return sshd.Exit{}
+	case "hostname":
+		fmt.Fprintln(s.Stdout, m.id.Name)
+		return sshd.Exit{}
+	case "sleep": // for ever
+		fmt.Fprintf(m.console, "labtest sleeps\r\n")
+		defer fmt.Fprintf(m.console, "labtest woke up\r\n")
+		select {
+		case sig := <-s.Signals:
+			return sshd.Exit{Signal: sig}
+		case <-ctx.Done():
+			return sshd.Exit{Signal: "HUP"}
+		}
+	case "grumble": // trouble that a machine survives
+		fmt.Fprintf(m.console, "fatal error: %s\r\n", strings.Join(args[1:], " "))
+		return sshd.Exit{}
+	case "panic":
+		fmt.Fprintf(m.console, "panic ../kern/labtest.c:3: panic: asked to\r\n")
+		select {}
+	case "crash":
+		m.crash()
+	case "mkdir":
+		if err := files.MkdirAll(args[len(args)-1], 0o755); err != nil {
+			fmt.Fprintln(s.Stderr, err)
+			return sshd.Exit{Status: 1}
+		}
+		return sshd.Exit{}
+	case "scp":
+		return sshd.Exit{Status: scp.Run(files, args[1:], s.Stdin, s.Stdout)}
+	}
+	fmt.Fprintf(s.Stderr, "%s: not found\n", args[0])
+	return sshd.Exit{Status: 127}
+}
+
+// card is a network card: the stream that QEMU would speak.
+type card struct {
+	conn net.Conn
+	mac  [6]byte
+	mu   sync.Mutex
+}
+
+var _ nic.Device = (*card)(nil)
+
+const mtu = 1500
+
+func (c *card) MAC() [6]byte { return c.mac }
+func (c *card) MTU() int     { return mtu }
+func (c *card) Flush()       {}
+
+func (c *card) Send(fill func([]byte) int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := make([]byte, 4+nic.HeaderSize+mtu)
+	n := fill(b[4:])
+	binary.BigEndian.PutUint32(b, uint32(n))
+	_, err := c.conn.Write(b[:4+n])
+	return err == nil
+}
+
+func (c *card) Serve(ctx context.Context, deliver func([]byte)) error {
+	r := bufio.NewReader(c.conn)
+	var head [4]byte
+	for {
+		if _, err := io.ReadFull(r, head[:]); err != nil {
+			return err
+		}
+		frame := make([]byte, binary.BigEndian.Uint32(head[:]))
+		if _, err := io.ReadFull(r, frame); err != nil {
+			return err
+		}
+		deliver(frame)
+	}
+}

@@ -1,0 +1,272 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"hurdlab/lab/api"
+	"hurdlab/lab/console"
+	"hurdlab/lab/problem"
+	"hurdlab/lab/state"
+)
+
+// A Lab is a lab that runs, or did when it was last looked at. Its methods
+// may be called from several goroutines.
+type Lab struct {
+	dirs state.Dirs
+	dir  state.Dir
+	spec *state.Lab
+	api  *api.Client
+
+	mu    sync.Mutex
+	nodes map[string]*Node
+}
+
+func newLab(dirs state.Dirs, dir state.Dir, spec *state.Lab, client *api.Client) *Lab {
+	return &Lab{dirs: dirs, dir: dir, spec: spec, api: client, nodes: make(map[string]*Node)}
+}
+
+// Open finds the lab with a name that runs. Its nodes may not be up (yet). If
+// it does not run, the error says what became of it.
+func Open(dirs state.Dirs, name string) (*Lab, error) {
+	dir, err := dirs.Lab(name)
+	if err != nil {
+		return nil, err
+	}
+	c, err := dir.Condition()
+	if err != nil {
+		return nil, err
+	}
+	switch c {
+	case state.Absent:
+		return nil, absent(dirs, name)
+	case state.Starting:
+		return nil, problem.New(fmt.Sprintf("lab %q is being started or stopped by another command", name), "wait until that is over")
+	case state.Ended, state.Crashed:
+		why, err := dir.Explain()
+		if err != nil {
+			return nil, err
+		}
+		return nil, problem.New(why, fmt.Sprintf("to start a new one: hurdlab up --name %[1]s; to forget it: hurdlab down --name %[1]s", name))
+	}
+	daemon, err := dir.Daemon()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := dir.Lab()
+	if err != nil {
+		return nil, err
+	}
+	return newLab(dirs, dir, spec, api.NewClient(daemon.Socket)), nil
+}
+
+// absent says that there is no such lab.
+func absent(dirs state.Dirs, name string) error {
+	do := "to start it: hurdlab up --name " + name
+	if others, err := dirs.Labs(); err == nil && len(others) > 0 {
+		do += "; there are: " + strings.Join(others, ", ") + " (choose with --name)"
+	}
+	return problem.New(fmt.Sprintf("there is no lab called %q", name), do)
+}
+
+// Name is the lab's name.
+func (l *Lab) Name() string { return l.spec.Name }
+
+// Dir is the directory with all that the lab leaves on the disk.
+func (l *Lab) Dir() string { return l.dir.Path() }
+
+// Spec is what the lab was told to be.
+func (l *Lab) Spec() *state.Lab { return l.spec }
+
+// Status asks the daemon how the lab is.
+func (l *Lab) Status(ctx context.Context) (*api.Status, error) {
+	s := new(api.Status)
+	return s, l.api.Call(ctx, "GET", "/status", nil, s)
+}
+
+// Nodes are the lab's nodes, in order.
+func (l *Lab) Nodes() []*Node {
+	var nodes []*Node
+	for i := range l.spec.Nodes {
+		nodes = append(nodes, l.Node(l.spec.Nodes[i].Name))
+	}
+	return nodes
+}
+
+// Node is the node with a name. If there is none, every use of it fails and
+// says so.
+func (l *Lab) Node(name string) *Node {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, ok := l.nodes[name]
+	if !ok {
+		n = newNode(l, name)
+		l.nodes[name] = n
+	}
+	return n
+}
+
+// Down ends the lab and forgets it: machines, daemon, and files. It returns
+// when all of it is gone.
+func (l *Lab) Down(ctx context.Context) error {
+	_, err := Down(ctx, l.dirs, l.spec.Name)
+	return err
+}
+
+// Down ends the lab with a name, whatever state it is in, and deletes what it
+// has left. The string, if not empty, says what had become of a lab that did
+// not run any more.
+func Down(ctx context.Context, dirs state.Dirs, name string) (became string, err error) {
+	dir, err := dirs.Lab(name)
+	if err != nil {
+		return "", err
+	}
+	c, err := dir.Condition()
+	if err != nil {
+		return "", err
+	}
+	switch c {
+	case state.Absent:
+		return "", absent(dirs, name)
+	case state.Starting:
+		return "", problem.New(fmt.Sprintf("lab %q is being started or stopped by another command", name),
+			"wait until that is over, or end that command with ^C, which leaves nothing behind")
+	case state.Running:
+		if err := endDaemon(ctx, dir); err != nil {
+			return "", err
+		}
+	default:
+		// What it says may be damaged as well, and is to go in any case.
+		if became, err = dir.Explain(); err != nil {
+			became = err.Error()
+		}
+	}
+	lock, err := dir.Lock()
+	if errors.Is(err, state.ErrLocked) {
+		return "", inUse(dir)
+	}
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	return became, dir.Remove()
+}
+
+// endDaemon makes a lab's daemon end, and waits until it has.
+func endDaemon(ctx context.Context, dir state.Dir) error {
+	daemon, err := dir.Daemon()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // in this very moment
+	}
+	if err != nil {
+		return err
+	}
+	// A descriptor of the process, for its number may soon be another's.
+	pidfd, err := unix.PidfdOpen(daemon.PID, 0)
+	if err == unix.ESRCH {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("find the daemon of lab %s: %w", dir.Name, err)
+	}
+	f := os.NewFile(uintptr(pidfd), "daemon")
+	defer f.Close()
+	// It had the lock when we looked, and it is the same process if it has
+	// it still.
+	if locked, err := dir.Locked(); err != nil || !locked {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		lock, err := dir.WaitUnlocked()
+		if err == nil {
+			lock.Close()
+		}
+		ended <- err
+	}()
+	askCtx, cancel := context.WithTimeout(ctx, goneTime)
+	defer cancel()
+	askErr := api.NewClient(daemon.Socket).Call(askCtx, "POST", "/down", nil, nil)
+	select {
+	case err := <-ended:
+		return err
+	case <-askCtx.Done():
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	// It does not end, though it was asked. Its machines die with it.
+	if err := unix.PidfdSendSignal(pidfd, syscall.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
+		return errors.Join(fmt.Errorf("kill the daemon of lab %s: %w", dir.Name, err), askErr)
+	}
+	return <-ended
+}
+
+// A NodeFinding is trouble on the console of a node.
+type NodeFinding struct {
+	Node string
+	console.Finding
+}
+
+// A ConsoleMark is a point in the consoles of a lab.
+type ConsoleMark map[string]int64
+
+// MarkConsoles returns where the consoles are now.
+func (l *Lab) MarkConsoles() (ConsoleMark, error) {
+	mark := make(ConsoleMark)
+	for i := range l.spec.Nodes {
+		name := l.spec.Nodes[i].Name
+		st, err := os.Stat(l.dir.NodeFile(name, state.ConsoleLog))
+		if err != nil {
+			return nil, err
+		}
+		mark[name] = st.Size()
+	}
+	return mark, nil
+}
+
+// CheckConsoles searches what the consoles said since a mark, or ever if it
+// is nil, for panics, assertions, unexpected faults and their like. Lines
+// that match one of allow are passed over. Line numbers count from the mark.
+func (l *Lab) CheckConsoles(since ConsoleMark, allow ...*regexp.Regexp) ([]NodeFinding, error) {
+	return checkConsoles(l.dir, l.spec, since, allow)
+}
+
+func checkConsoles(dir state.Dir, spec *state.Lab, since ConsoleMark, allow []*regexp.Regexp) ([]NodeFinding, error) {
+	var found []NodeFinding
+	for i := range spec.Nodes {
+		name := spec.Nodes[i].Name
+		here, err := checkConsole(dir.NodeFile(name, state.ConsoleLog), since[name], allow)
+		if err != nil {
+			return found, fmt.Errorf("console of %s: %w", name, err)
+		}
+		for _, f := range here {
+			found = append(found, NodeFinding{name, f})
+		}
+	}
+	return found, nil
+}
+
+func checkConsole(file string, from int64, allow []*regexp.Regexp) ([]console.Finding, error) {
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // it never booted
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if _, err := f.Seek(from, 0); err != nil {
+		return nil, err
+	}
+	return console.Scan(f, allow...)
+}
