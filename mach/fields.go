@@ -56,13 +56,6 @@ func (f *fields) timeValue() time.Duration {
 	return time.Duration(s)*time.Second + time.Duration(us)*time.Microsecond
 }
 
-// duration64 reads {seconds, nanoseconds} of 64 bits each.
-func (f *fields) duration64() time.Duration {
-	f.align()
-	s, ns := f.int64(), f.int64()
-	return time.Duration(s)*time.Second + time.Duration(ns)
-}
-
 // endInfo is end for routines that return a structure.
 func (r routine) endInfo(f *fields) error {
 	err := r.end()

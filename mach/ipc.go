@@ -207,6 +207,10 @@ func Call(ctx context.Context, port Port, m *Message) error {
 
 func call(ctx context.Context, port Port, m *Message) error {
 	id := m.ID()
+	if ctx.Err() != nil {
+		drop(m)
+		return context.Cause(ctx)
+	}
 	r, ok := parked.get()
 	if !ok {
 		var err error
@@ -326,7 +330,7 @@ func callKernel(port Port, m *Message, block bool) error {
 }
 
 // awaitReply waits parked for the reply on a port that was outside the
-// poller, and leaves the port in it.
+// poller, and goes back there.
 func awaitReply(reply Port, m *Message, id int32) error {
 	r, err := AdoptReceive(reply)
 	if err != nil {
@@ -337,6 +341,7 @@ func awaitReply(reply Port, m *Message, id int32) error {
 		r.Close()
 		return err
 	}
-	parked.put(r)
+	r.poll.close()
+	direct.put(reply)
 	return checkReply(m, id)
 }

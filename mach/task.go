@@ -87,7 +87,7 @@ type TaskInfo struct {
 	Virtual      uintptr // bytes of address space
 	Resident     uintptr // bytes in physical memory
 	// User and System are the processor time used by threads that have
-	// ended. See also [TaskThreadTimes].
+	// ended: see also [TaskThreadTimes].
 	User, System time.Duration
 	Created      time.Time
 }
@@ -106,11 +106,10 @@ func TaskBasicInfo(task Port) (TaskInfo, error) {
 		SuspendCount: f.int(), BasePriority: f.int(),
 		Virtual: f.word(), Resident: f.word(),
 	}
-	for range 3 {
-		f.timeValue() // of microseconds: older forms of the following
-	}
-	info.User, info.System = f.duration64(), f.duration64()
-	info.Created = time.Unix(0, int64(f.duration64()))
+	// Forms with nanoseconds follow, but a kernel of 2025 leaves what was in
+	// its memory there.
+	info.User, info.System = f.timeValue(), f.timeValue()
+	info.Created = time.Unix(0, int64(f.timeValue()))
 	return info, r.endInfo(f)
 }
 
@@ -125,9 +124,7 @@ func TaskThreadTimes(task Port) (user, system time.Duration, err error) {
 		return 0, 0, err
 	}
 	f := fieldsOf(r.TakeInt32s(words))
-	f.timeValue()
-	f.timeValue()
-	user, system = f.duration64(), f.duration64()
+	user, system = f.timeValue(), f.timeValue()
 	return user, system, r.endInfo(f)
 }
 

@@ -153,18 +153,15 @@ func ThreadBasicInfo(thread Port) (ThreadInfo, error) {
 		return ThreadInfo{}, err
 	}
 	f := fieldsOf(r.TakeInt32s(words))
-	f.timeValue() // of microseconds: older forms of the times below
-	f.timeValue()
 	info := ThreadInfo{
-		CPUUsage: f.int(), BasePriority: f.int(), Priority: f.int(), RunState: RunState(f.int()),
+		User: f.timeValue(), System: f.timeValue(), CPUUsage: f.int(), BasePriority: f.int(), Priority: f.int(), RunState: RunState(f.int()),
 	}
 	flags := f.int()
 	info.Swapped, info.Idle = flags&1 != 0, flags&2 != 0
 	info.SuspendCount = f.int()
 	info.SleepTime = time.Duration(f.int()) * time.Second
-	f.timeValue()
-	info.User, info.System = f.duration64(), f.duration64()
-	info.Created = time.Unix(0, int64(f.duration64()))
+	// Nanoseconds follow, but see TaskBasicInfo.
+	info.Created = time.Unix(0, int64(f.timeValue()))
 	return info, r.endInfo(f)
 }
 

@@ -116,7 +116,7 @@ type Region struct {
 	Inherit       Inherit
 	Shared        bool
 	// Object is a send right to the name port of the memory object, the
-	// caller's, or Null for anonymous memory.
+	// caller's, or Null for memory that was never touched.
 	Object Port
 	Offset uintptr // in the object
 }
@@ -197,7 +197,8 @@ func VMMap(task Port, a Mapping) (addr uintptr, err error) {
 
 // VMWire makes the pages of memory resident and keeps them so, for accesses
 // of the kind prot; [ProtNone] undoes it. host is the privileged port, or the
-// ordinary one for a few megabytes. It may wait for a pager.
+// ordinary one for a few megabytes. It may wait for a pager, with task's map
+// locked: a pager cannot wire what it pages in its own memory.
 func VMWire(host, task Port, addr, size uintptr, prot Prot) error {
 	r := beginWaiting("vm_wire", 2636)
 	r.PutRight(task, CopySend)
@@ -211,6 +212,9 @@ func VMWire(host, task Port, addr, size uintptr, prot Prot) error {
 // physical memory, between the addresses low and high, aligned to align (0
 // for a page). It returns where it is in task and in physical memory, for
 // devices.
+//
+// A kernel of 2025 chooses by kind of memory and then panics if the result is
+// not below high: use 16 MB for the devices of an ISA bus, or else 4 GB.
 func VMAllocateContiguous(hostPriv, task Port, size uintptr, low, high, align uint64) (addr uintptr, phys uint64, err error) {
 	r := begin("vm_allocate_contiguous", 4210)
 	r.PutRight(task, CopySend)
