@@ -7,9 +7,9 @@ package machine
 import (
 	"context"
 	"fmt"
-	"unsafe"
 
 	"hurdlab/images/mach/nic"
+	"hurdlab/images/mach/vmem"
 	"hurdlab/mach"
 )
 
@@ -33,7 +33,7 @@ func AllocateDMA(size int) (nic.DMA, error) {
 	if err != nil {
 		return nic.DMA{}, fmt.Errorf("memory for a device, %d bytes: %w", size, err)
 	}
-	b := unsafe.Slice((*byte)(unsafe.Pointer(addr)), size)
+	b := vmem.At(addr, size)
 	clear(b) // the kernel does not
 	return nic.DMA{Bytes: b, Phys: phys}, nil
 }

@@ -1,11 +1,26 @@
-// Command boot is the first program of a mach node: it brings up the network
-// and serves SSH. GNU Mach starts it as its only module.
+// Command boot is the first and only program that GNU Mach starts on a mach
+// node. It drives the network card, and is the node's network stack, SSH
+// server, root file system, process and exec server in one task. Each of these
+// is a package of its own, so that they can become servers of their own.
+//
+// The kernel starts it as a module:
+//
+//	boot --host-port=${host-port} --device-port=${device-port} $(task-create) $(task-resume)
+//
+// and QEMU passes the node's configuration (package nodeconfig). The console
+// shows the marks of package nodeconfig as the node comes up. If anything that
+// the node needs fails, it says so and the machine restarts.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -13,86 +28,167 @@ import (
 	"hurdlab/images/mach/fwcfg"
 	"hurdlab/images/mach/ipstack"
 	"hurdlab/images/mach/machine"
+	"hurdlab/images/mach/nic"
 	"hurdlab/images/mach/nodeconfig"
 	"hurdlab/images/mach/pci"
 	"hurdlab/images/mach/pio"
-	"hurdlab/images/mach/scp"
+	"hurdlab/images/mach/ports"
+	"hurdlab/images/mach/proc"
+	"hurdlab/images/mach/rootfs"
+	"hurdlab/images/mach/shell"
 	"hurdlab/images/mach/sshd"
 	"hurdlab/images/mach/store"
 	"hurdlab/images/mach/virtio"
+	"hurdlab/images/mach/vmem"
+	"hurdlab/mach"
 )
 
 func main() {
-	if err := run(context.Background()); err != nil {
-		fmt.Println("hurdlab: boot failed:", err)
-		os.Exit(1)
-	}
+	err := run(context.Background())
+	// Nothing is supposed to end. The kernel's console is all there is to say
+	// it on, and the end of this program restarts the machine.
+	fmt.Println("hurdlab: the node cannot go on:", err)
+	os.Exit(1)
 }
 
 func run(ctx context.Context) error {
-	if err := machine.GrantPorts(0x510, 0x511); err != nil {
-		return err
-	}
-	bus := pio.Ports{}
-	b, err := fwcfg.Read(bus, nodeconfig.File, nodeconfig.MaxSize)
+	cfg, err := readConfig()
 	if err != nil {
 		return err
 	}
-	cfg, err := nodeconfig.Parse(b)
+	card, err := openCard(ctx, cfg.MAC)
 	if err != nil {
 		return err
 	}
-	if err := machine.GrantPorts(pci.FirstPort, pci.LastPort); err != nil {
-		return err
-	}
-	cards := virtio.Find(pci.Scan(bus))
-	if len(cards) == 0 {
-		return fmt.Errorf("no network card")
-	}
-	base, _ := cards[0].IOBase(0)
-	if err := machine.GrantPorts(base, base+virtio.Ports-1); err != nil {
-		return err
-	}
-	cards[0].Enable()
-	irq, err := machine.OpenInterrupt(ctx, int(cards[0].IRQ()))
+	stack, err := ipstack.New(card, ipstack.Config{Addr: cfg.Addr, Gateway: cfg.Gateway})
 	if err != nil {
 		return err
 	}
-	dev, err := virtio.Open(bus, base, irq, machine.AllocateDMA)
-	if err != nil {
-		return err
-	}
-	st, err := ipstack.New(dev, ipstack.Config{Addr: cfg.Addr, Gateway: cfg.Gateway})
-	if err != nil {
-		return err
-	}
-	go func() { fmt.Println(st.Serve(ctx)) }()
+	failed := make(chan error, 2)
+	go func() { failed <- stack.Serve(ctx) }()
 	fmt.Println(nodeconfig.MarkNetwork, cfg.Addr.Addr())
-	host, err := ssh.ParsePrivateKey([]byte(cfg.HostKey))
+
+	files, err := newFiles(cfg)
 	if err != nil {
 		return err
 	}
-	keys, err := sshd.ParseAuthorizedKeys([]byte(cfg.AuthorizedKeys))
+	var export ports.Kernel
+	sh := &shell.Shell{
+		Files:  files,
+		Root:   rootfs.New(files, export, nil),
+		Procs:  proc.NewTable(proc.Mach{}, export),
+		Export: export,
+		Net:    stack,
+		Hosts:  cfg.Hosts,
+		Env:    []string{"PATH=/bin", "HOME=/root", "TMPDIR=/tmp", "USER=" + cfg.User, "HOSTNAME=" + cfg.Name},
+	}
+	srv, err := newSSH(cfg, sh)
 	if err != nil {
 		return err
 	}
-	files := store.New(store.Heap{}, 16<<20)
-	srv, err := sshd.New(sshd.Config{HostKey: host, Authorized: keys, User: cfg.User, Logf: func(f string, a ...any) { fmt.Printf(f+"\n", a...) },
-		Run: func(ctx context.Context, s *sshd.Session) sshd.Exit {
-			w := strings.Fields(s.Command)
-			if w[0] == "scp" {
-				return sshd.Exit{Status: scp.Run(files, w[1:], s.Stdin, s.Stdout)}
-			}
-			fmt.Fprintln(s.Stdout, s.Command)
-			return sshd.Exit{Status: 3}
-		}})
-	if err != nil {
-		return err
-	}
-	l, err := st.Listen(22)
+	l, err := stack.Listen(22)
 	if err != nil {
 		return err
 	}
 	fmt.Println(nodeconfig.MarkReady)
-	return srv.Serve(ctx, l)
+	go func() { failed <- srv.Serve(ctx, l) }()
+	return <-failed
+}
+
+// readConfig reads what the lab tells the node.
+func readConfig() (*nodeconfig.Config, error) {
+	if err := machine.GrantPorts(fwcfg.SelectorPort, fwcfg.DataPort); err != nil {
+		return nil, err
+	}
+	b, err := fwcfg.Read(pio.Ports{}, nodeconfig.File, nodeconfig.MaxSize)
+	if err != nil {
+		return nil, err
+	}
+	return nodeconfig.Parse(b)
+}
+
+// openCard starts the network card with a MAC address, or the only one if mac
+// is empty.
+func openCard(ctx context.Context, mac string) (nic.Device, error) {
+	bus := pio.Ports{}
+	if err := machine.GrantPorts(pci.FirstPort, pci.LastPort); err != nil {
+		return nil, err
+	}
+	want, err := net.ParseMAC(mac)
+	if mac != "" && err != nil {
+		return nil, err
+	}
+	var seen []string
+	for _, f := range virtio.Find(pci.Scan(bus)) {
+		base, ok := f.IOBase(0)
+		if !ok {
+			continue // a modern card only
+		}
+		if err := machine.GrantPorts(base, base+virtio.Ports-1); err != nil {
+			return nil, err
+		}
+		f.Enable()
+		irq, err := machine.OpenInterrupt(ctx, int(f.IRQ()))
+		if err != nil {
+			return nil, err
+		}
+		card, err := virtio.Open(bus, base, irq, machine.AllocateDMA)
+		if err != nil {
+			return nil, err
+		}
+		got := card.MAC()
+		if mac == "" || slices.Equal(want, got[:]) {
+			return card, nil
+		}
+		seen = append(seen, net.HardwareAddr(got[:]).String())
+	}
+	return nil, fmt.Errorf("no virtio network card (virtio-net-pci, transitional) with address %q on PCI bus 0; seen: %q", mac, seen)
+}
+
+// newFiles makes the node's tree of files.
+func newFiles(cfg *nodeconfig.Config) (*store.FS, error) {
+	host, err := mach.HostBasicInfo(mach.HostSelf())
+	if err != nil {
+		return nil, err
+	}
+	// A third of the memory for files leaves one for programs and one for the
+	// rest.
+	files := store.New(vmem.Memory{}, int64(host.Memory/3))
+	for _, d := range []string{"/bin", "/etc", "/root", "/tmp"} {
+		err = errors.Join(err, files.Mkdir(d, 0o755))
+	}
+	err = errors.Join(err,
+		files.WriteFile("/etc/hostname", []byte(cfg.Name+"\n"), 0o444),
+		files.WriteFile("/etc/hosts", hostsFile(cfg.Hosts), 0o444))
+	if cfg.DNS.IsValid() {
+		err = errors.Join(err, files.WriteFile("/etc/resolv.conf", []byte("nameserver "+cfg.DNS.String()+"\n"), 0o444))
+	}
+	return files, err
+}
+
+func hostsFile(hosts map[string]netip.Addr) []byte {
+	var b strings.Builder
+	b.WriteString("127.0.0.1 localhost\n")
+	for _, name := range slices.Sorted(maps.Keys(hosts)) {
+		fmt.Fprintf(&b, "%s %s\n", hosts[name], name)
+	}
+	return []byte(b.String())
+}
+
+func newSSH(cfg *nodeconfig.Config, sh *shell.Shell) (*sshd.Server, error) {
+	key, err := ssh.ParsePrivateKey([]byte(cfg.HostKey))
+	if err != nil {
+		return nil, fmt.Errorf("host key: %w", err)
+	}
+	authorized, err := sshd.ParseAuthorizedKeys([]byte(cfg.AuthorizedKeys))
+	if err != nil {
+		return nil, err
+	}
+	return sshd.New(sshd.Config{
+		HostKey:    key,
+		Authorized: authorized,
+		User:       cfg.User,
+		Run:        sh.Run,
+		Logf:       func(format string, args ...any) { fmt.Printf("hurdlab: "+format+"\n", args...) },
+	})
 }
