@@ -46,8 +46,6 @@ type Fabric struct {
 	links [][]*link
 	table map[uint64]*station
 	queue schedule
-
-	partitioned bool // some ports have a group
 }
 
 type port struct {
@@ -248,7 +246,6 @@ func (f *Fabric) Partition(groups [][]Port) {
 			f.ports[p].group = i + 1
 		}
 	}
-	f.partitioned = len(groups) > 0
 	f.resever()
 }
 
@@ -267,7 +264,7 @@ func (f *Fabric) severed(from, to Port) bool {
 	if (a.isolated && !b.spared) || (b.isolated && !a.spared) {
 		return true
 	}
-	if !f.partitioned || a.group == b.group {
+	if a.group == b.group {
 		return false
 	}
 	return !(a.spared && a.group == 0 || b.spared && b.group == 0)

@@ -82,7 +82,6 @@ type held struct {
 	copies int
 	jitter float64
 	pass   int // how many frames are still to pass
-	done   bool
 }
 
 // The random numbers of a frame, by purpose. The order is part of what a seed
@@ -193,16 +192,14 @@ func (l *link) release(now time.Duration) {
 	l.held = keep
 }
 
-// expire sends a held frame that not enough others have passed in time.
+// expire sends a held frame, unless it has been sent already, that not enough
+// others have passed in time.
 func (l *link) expire(now time.Duration, h *held) {
-	if !h.done {
-		h.pass = 0
-		l.release(now)
-	}
+	h.pass = 0
+	l.release(now)
 }
 
 func (l *link) letGo(now time.Duration, h *held) {
-	h.done = true
 	l.counters.Waiting -= uint64(h.copies)
 	l.bytes -= cost(h.copies, h.frame)
 	l.transmit(now, h.frame, h.copies, h.jitter)
