@@ -200,19 +200,18 @@ func (n *Node) Run(ctx context.Context, args ...string) (Result, error) {
 	return Result{exit, stdout.String(), stderr.String()}, err
 }
 
-// Shell opens an interactive session on a terminal of a type ("xterm") and
-// size. The caller sets its streams, starts it with Shell, and closes it.
-func (n *Node) Shell(ctx context.Context, term string, width, height int) (*ssh.Session, error) {
-	session, err := n.session(ctx)
+// Shell opens an interactive session, on a terminal of a type ("xterm") and
+// size if the node has terminals; pty says whether it has. The caller sets the
+// session's streams, starts it by its method Shell, and closes it.
+func (n *Node) Shell(ctx context.Context, term string, width, height int) (session *ssh.Session, pty bool, err error) {
+	session, err = n.session(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	// A node without terminals refuses, and is used without.
 	if err := session.RequestPty(term, height, width, ssh.TerminalModes{}); err != nil {
-		session.Close()
-		return n.session(ctx)
+		return session, false, nil // it refused
 	}
-	return session, nil
+	return session, true, nil
 }
 
 // commandLine quotes the arguments of a command for a shell.

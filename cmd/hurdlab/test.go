@@ -1,0 +1,51 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	machimage "hurdlab/images/mach"
+	"hurdlab/lab/problem"
+)
+
+func testCmd(a *app) *cobra.Command {
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "test SUITE [-- FLAG...]",
+		Short: "Run a suite of tests against labs of its own",
+		Long: `Run a suite of tests: a Go package of hurdlab's source tree that starts labs of
+its own. It is the same as "go test" there. Flags after -- go to Ginkgo.`,
+		Example: `  hurdlab test suites/boot
+  hurdlab test suites/boot -- --ginkgo.focus=partition --ginkgo.v`,
+		Args: args(1, -1, "a suite"),
+		RunE: func(c *cobra.Command, args []string) error {
+			source, err := machimage.FindSource(".")
+			if err != nil {
+				return err
+			}
+			pkg := "./" + strings.TrimPrefix(args[0], "./")
+			if st, err := os.Stat(source + "/" + pkg); err != nil || !st.IsDir() {
+				return problem.New("there is no suite "+args[0]+" in "+source, "see them: ls "+source+"/suites")
+			}
+			gocmd, err := exec.LookPath("go")
+			if err != nil {
+				return problem.Wrap(err, "a suite needs the go command", "install Go 1.21 or later: https://go.dev/dl")
+			}
+			argv := slices.Concat([]string{"test", "-count=1", "-timeout", timeout.String(), "-v", pkg, "-args"}, args[1:])
+			cmd := exec.CommandContext(c.Context(), gocmd, argv...)
+			cmd.Dir = source
+			// ^C reaches the tests themselves; they take their labs down.
+			cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
+			cmd.WaitDelay = time.Minute
+			return a.runGo(cmd)
+		},
+	}
+	c.Flags().DurationVar(&timeout, "timeout", 30*time.Minute, "how long the suite may take")
+	return c
+}
