@@ -64,6 +64,7 @@ func New(dev nic.Device, cfg Config) (*Stack, error) {
 	s := stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
+		HandleLocal:        true, // the node talks to its own address, too
 	})
 	sack := tcpip.TCPSACKEnabled(true)
 	s.SetTransportProtocolOption(tcp.ProtocolNumber, &sack)
@@ -133,7 +134,8 @@ func (s *Stack) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 }
 
 // Ping sends an ICMP echo request with the sequence number seq and size bytes
-// of data, and returns the time until its reply.
+// of data, and returns the time until its reply. The stack does not answer to
+// its own address, except the loopback interface's.
 func (s *Stack) Ping(ctx context.Context, to netip.Addr, seq uint16, size int) (time.Duration, error) {
 	if !to.Is4() {
 		return 0, fmt.Errorf("ping %s: not an IPv4 address", to)

@@ -125,6 +125,14 @@ func TestTCP(t *testing.T) {
 	if <-sum != sha256.Sum256(data) {
 		t.Error("the data changed on the way")
 	}
+	for _, own := range []string{"10.77.0.2:22", "127.0.0.1:22"} {
+		c, err := b.Dial(ctx, netip.MustParseAddrPort(own))
+		if err != nil {
+			t.Errorf("to itself: %v", err)
+			continue
+		}
+		c.Close()
+	}
 	if _, err := a.Dial(ctx, netip.MustParseAddrPort("10.77.0.2:23")); err == nil {
 		t.Error("connected to a closed port")
 	}
