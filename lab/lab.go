@@ -26,6 +26,8 @@ type Lab struct {
 	dir  state.Dir
 	spec *state.Lab
 	api  *api.Client
+	// leash, if not nil, keeps the daemon alive as long as this process.
+	leash *os.File
 
 	mu    sync.Mutex
 	nodes map[string]*Node

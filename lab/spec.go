@@ -46,6 +46,9 @@ type Spec struct {
 	Dirs state.Dirs
 	// Watch, if not nil, is told of the events of the start, one at a time.
 	Watch func(state.Event)
+	// Leashed says that the lab ends when this process does, however it ends.
+	// Suites want that; a lab for people outlives the command that started it.
+	Leashed bool
 	// Command is noted as the way to start such a lab again; the program's
 	// own command line if empty.
 	Command []string

@@ -298,10 +298,11 @@ func (u *up) launch(ctx context.Context) (_ *Lab, err error) {
 		done(err)
 		return nil, err
 	}
-	defer leash.Close()
 	defer func() {
-		if err != nil {
+		if err != nil || !u.spec.Leashed {
 			leash.Close()
+		}
+		if err != nil {
 			waitOrKill(daemon, goneTime)
 		}
 	}()
@@ -313,6 +314,12 @@ func (u *up) launch(ctx context.Context) (_ *Lab, err error) {
 	l := newLab(u.spec.Dirs, u.dir, u.lab, api.NewClient(socket))
 	if err := u.watch(ctx, l, events.Size()); err != nil {
 		return nil, err
+	}
+	if u.spec.Leashed {
+		// The daemon dies with our end of it, which is never closed before.
+		l.leash = leash
+		go daemon.Wait()
+		return l, nil
 	}
 	if _, err := leash.Write([]byte{labd.LetGo}); err != nil {
 		return nil, fmt.Errorf("the lab's daemon has just ended: %w", err)

@@ -43,6 +43,7 @@ func main() {
 	log.SetPrefix("tcp: ")
 	rounds := flag.Int("rounds", 200, "round `trips` to measure")
 	size := flag.Int64("bytes", 8<<20, "`bytes` to transfer")
+	verbose := flag.Bool("v", false, "say which echoes have come")
 	flag.Parse()
 	if flag.NArg() != 2 {
 		log.Fatal("usage: tcp [-rounds N] [-bytes N] serve|bench ADDRESS")
@@ -52,7 +53,7 @@ func main() {
 	case "serve":
 		err = serve(addr)
 	case "bench":
-		err = bench(addr, *rounds, *size)
+		err = bench(addr, *rounds, *size, *verbose)
 	default:
 		err = fmt.Errorf("unknown verb %q", verb)
 	}
@@ -100,10 +101,10 @@ func handle(c net.Conn) error {
 	return fmt.Errorf("unknown request %q", what)
 }
 
-func bench(addr string, rounds int, size int64) error {
+func bench(addr string, rounds int, size int64, verbose bool) error {
 	r := Result{Rounds: rounds, Bytes: size}
 	var err error
-	if r.RTT, err = latency(addr, rounds); err != nil {
+	if r.RTT, err = latency(addr, rounds, verbose); err != nil {
 		return fmt.Errorf("latency: %w", err)
 	}
 	if r.Rate, err = throughput(addr, size); err != nil {
@@ -124,7 +125,7 @@ func dial(addr string, what byte) (*net.TCPConn, error) {
 	return c.(*net.TCPConn), nil
 }
 
-func latency(addr string, rounds int) (float64, error) {
+func latency(addr string, rounds int, verbose bool) (float64, error) {
 	c, err := dial(addr, echo)
 	if err != nil {
 		return 0, err
@@ -141,6 +142,9 @@ func latency(addr string, rounds int) (float64, error) {
 			return 0, err
 		}
 		times[i] = float64(time.Since(start).Nanoseconds()) / 1e3
+		if verbose {
+			fmt.Println("echo", i+1)
+		}
 	}
 	slices.Sort(times)
 	return times[rounds/2], nil

@@ -1,0 +1,161 @@
+// Package harness is what the suites share: starting a lab for a suite and
+// ending it with it, putting programs into nodes, and keeping what the lab
+// knows when a spec fails.
+//
+// A suite drives its lab through package lab, as the command line does, and
+// asks what its nodes can do, never which image they are.
+package harness
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
+
+	machimage "hurdlab/images/mach"
+	"hurdlab/lab"
+	"hurdlab/lab/state"
+	goport "hurdlab/patches/go"
+)
+
+// Main is what a suite's TestMain calls.
+func Main(m *testing.M) {
+	lab.RunDaemon()
+	os.Exit(m.Run())
+}
+
+// Run runs the specs of a suite.
+func Run(t *testing.T, suite string) {
+	gomega.RegisterFailHandler(ginkgo.Fail)
+	gomega.EnforceDefaultTimeoutsWhenUsingContexts()
+	gomega.SetDefaultEventuallyTimeout(time.Minute)
+	ginkgo.RunSpecs(t, suite)
+}
+
+// Up starts a lab that ends with the suite, and with this process however
+// that ends. After each spec the consoles are searched for trouble; if a spec
+// fails, a bundle of all that is known is left, and the report says where.
+func Up(ctx context.Context, spec lab.Spec) *lab.Lab {
+	ginkgo.GinkgoHelper()
+	l, err := Start(ctx, spec)
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	ginkgo.DeferCleanup(func(ctx context.Context) {
+		gomega.Expect(l.Down(ctx)).To(gomega.Succeed())
+	})
+	return l
+}
+
+// Start starts a lab for tests and benchmarks: as Up does, but ending it is
+// left to the caller.
+func Start(ctx context.Context, spec lab.Spec) (*lab.Lab, error) {
+	dirs, err := state.DefaultDirs(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	source, err := machimage.FindSource(".")
+	if err != nil {
+		return nil, err
+	}
+	spec.Image = machimage.New(machimage.Options{CacheDir: dirs.Cache, Source: source})
+	if spec.Name == "" {
+		spec.Name = fmt.Sprintf("test-%d", os.Getpid())
+	}
+	spec.Leashed = true
+	spec.Watch = report
+	return lab.Up(ctx, spec)
+}
+
+// report tells of the steps that end, so that the log of a first run, which
+// builds a tool chain, is not silent for minutes.
+func report(e state.Event) {
+	switch {
+	case e.Kind == state.KindStep && e.Phase == state.Done:
+		fmt.Fprintf(ginkgo.GinkgoWriter, "%s: done\n", e.Step)
+	case e.Kind == state.KindStep && e.Phase == state.Failed:
+		fmt.Fprintf(ginkgo.GinkgoWriter, "%s: %s\n", e.Step, e.Text)
+	}
+}
+
+// Guard checks the consoles after every spec of the container it is called
+// in, and leaves a bundle when one fails. The lab is asked for when a spec
+// begins.
+func Guard(l func() *lab.Lab) {
+	var mark lab.ConsoleMark
+	ginkgo.BeforeEach(func() {
+		var err error
+		mark, err = l().MarkConsoles()
+		gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	})
+	ginkgo.AfterEach(func(ctx context.Context) {
+		found, err := l().CheckConsoles(mark)
+		if ginkgo.CurrentSpecReport().Failed() || err != nil || len(found) > 0 {
+			file, berr := l().Bundle(ctx, "")
+			if berr != nil {
+				file = "not to be had: " + berr.Error()
+			}
+			ginkgo.AddReportEntry("bundle", file)
+		}
+		gomega.Expect(err).NotTo(gomega.HaveOccurred())
+		gomega.Expect(found).To(gomega.BeEmpty(), "the consoles show trouble")
+	})
+}
+
+// Install builds main packages for the nodes and copies each into /bin of
+// every node, or of those named.
+func Install(ctx context.Context, l *lab.Lab, pkgs []string, nodes ...string) error {
+	dir, err := os.MkdirTemp("", "hurdlab-suite-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := Build(ctx, dir, pkgs...); err != nil {
+		return err
+	}
+	for _, n := range l.Nodes() {
+		if len(nodes) > 0 && !slices.Contains(nodes, n.Name()) {
+			continue
+		}
+		for _, pkg := range pkgs {
+			name := path.Base(pkg)
+			if err := n.CopyTo(ctx, filepath.Join(dir, name), "/bin/"+name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Build builds main packages for the nodes into the directory dir.
+func Build(ctx context.Context, dir string, pkgs ...string) error {
+	dirs, err := state.DefaultDirs(os.Getenv)
+	if err != nil {
+		return err
+	}
+	tc, err := goport.Ensure(ctx, goport.Options{CacheDir: dirs.Cache})
+	if err != nil {
+		return err
+	}
+	return build(tc.Command(ctx, append([]string{"build", "-ldflags=-s -w", "-o", dir + string(filepath.Separator)}, pkgs...)...))
+}
+
+// BuildHost builds a main package for this host: the reference that a node is
+// compared with. It returns the program's path.
+func BuildHost(ctx context.Context, dir, pkg string) (string, error) {
+	file := filepath.Join(dir, path.Base(pkg))
+	return file, build(exec.CommandContext(ctx, "go", "build", "-o", file, pkg))
+}
+
+func build(cmd *exec.Cmd) error {
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
+	}
+	return nil
+}
