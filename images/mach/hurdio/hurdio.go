@@ -93,6 +93,16 @@ const (
 // MaxRead is the most that an io_read returns, in bytes.
 const MaxRead = 64 << 10
 
+// An Answer is the duty to answer a request later: a [mach.Deferred], or a
+// stand-in for it in a test.
+type Answer interface {
+	NewReply() *mach.Message
+	Send(*mach.Message) error
+	Fail(error) error
+}
+
+var _ Answer = (*mach.Deferred)(nil)
+
 // Code returns the code that tells err, of package store's or io/fs's, to a
 // client.
 func Code(err error) mach.KernReturn {

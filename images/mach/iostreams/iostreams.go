@@ -87,15 +87,8 @@ type input struct {
 
 // A request is an io_read that waits.
 type request struct {
-	answer answer
+	answer hurdio.Answer
 	n      int
-}
-
-// answer is what a [mach.Deferred] can do, for tests.
-type answer interface {
-	NewReply() *mach.Message
-	Send(*mach.Message) error
-	Fail(error) error
 }
 
 func (in *input) read(_ context.Context, req, _ *mach.Message) error {

@@ -36,6 +36,7 @@ import (
 	"hurdlab/images/mach/proc"
 	"hurdlab/images/mach/rootfs"
 	"hurdlab/images/mach/shell"
+	"hurdlab/images/mach/socket"
 	"hurdlab/images/mach/sshd"
 	"hurdlab/images/mach/store"
 	"hurdlab/images/mach/virtio"
@@ -75,7 +76,7 @@ func run(ctx context.Context) error {
 	var export ports.Kernel
 	sh := &shell.Shell{
 		Files:  files,
-		Root:   rootfs.New(files, export, nil),
+		Root:   rootfs.New(files, export, map[string]mach.Handler{socket.Path: socket.NewServer(stack.Raw(), export)}),
 		Procs:  proc.NewTable(proc.Mach{}, export),
 		Export: export,
 		Net:    stack,
