@@ -26,6 +26,7 @@ const (
 
 	// Descriptors of one item, as they are sent and as they must arrive.
 	descInt32   = 2 | 32<<8 | 1<<16 | descInline
+	descBool    = 0 | 32<<8 | 1<<16 | descInline
 	descInt64   = 11 | 64<<8 | 1<<16 | descInline
 	descWord    = descInt32 // a natural word
 	descName    = 15 | 32<<8 | 1<<16 | descInline
@@ -96,6 +97,14 @@ func (m *message) put(words ...uint32) {
 }
 
 func (m *message) putInt32(x uint32) { m.put(descInt32, x) }
+func (m *message) putBool(x bool) {
+	if x {
+		m.put(descBool, 1)
+	} else {
+		m.put(descBool, 0)
+	}
+}
+
 func (m *message) putWord(x uintptr) { m.put(descWord, uint32(x)) }
 func (m *message) putName(x uint32)  { m.put(descName, x) }
 func (m *message) putInt64(x int64)  { m.put(descInt64, uint32(x), uint32(x>>32)) }

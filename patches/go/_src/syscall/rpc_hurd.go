@@ -18,8 +18,6 @@ import (
 
 // Numbers of the routines: the request; its reply is 100 higher.
 const (
-	_exec_startup_get_info = 30500
-
 	_file_chown        = 20001
 	_file_chmod        = 20003
 	_file_set_size     = 20006
@@ -31,8 +29,6 @@ const (
 	_dir_unlink        = 20022
 	_dir_link          = 20023
 	_dir_rename        = 20024
-	_dir_mkfile        = 20025
-	_file_set_transl   = 20027
 	_file_utimens      = 20035
 	_file_check_access = 20009
 
@@ -41,39 +37,48 @@ const (
 	_io_seek           = 21002
 	_io_stat           = 21013
 	_io_reauthenticate = 21014
-	_io_identity       = 21029
 
-	_proc_getpids = 24016
+	_proc_getpids    = 24016
+	_proc_getmsgport = 24019
+	_proc_pid2task   = 24029
+
+	_msg_sig_post   = 23000
+	_task_terminate = 2008
 
 	_auth_getids            = 25000
 	_auth_user_authenticate = 25002
 
-	_socket_create          = 26000
-	_socket_listen          = 26001
-	_socket_accept          = 26002
-	_socket_connect         = 26003
-	_socket_bind            = 26004
-	_socket_name            = 26005
-	_socket_peername        = 26006
-	_socket_create_address  = 26008
-	_socket_whatis_address  = 26010
-	_socket_shutdown        = 26011
-	_socket_getopt          = 26012
-	_socket_setopt          = 26013
-	_socket_send            = 26014
-	_socket_recv            = 26015
-	_interrupt_operation    = 33000
-	_mach_port_deallocate   = 3206
-	_mach_port_mod_refs     = 3208
-	_vm_deallocate          = 2023
-	_notify_send_once       = 71 // instead of a reply: its right was destroyed
-	_MACH_PORT_RIGHT_RECV   = 1
-	_MACH_PORT_NULL         = 0
-	_MACH_PORT_DEAD         = 1<<32 - 1
-	inlineMax               = 2048 // bytes of data sent inline; the stubs of the Hurd do the same
-	ioMax                   = 64 << 10
-	maxIdleCalls            = 64
-	callBufSize             = 4096 // any reply with its data inline, see inlineMax
+	_socket_create         = 26000
+	_socket_listen         = 26001
+	_socket_accept         = 26002
+	_socket_connect        = 26003
+	_socket_bind           = 26004
+	_socket_name           = 26005
+	_socket_peername       = 26006
+	_socket_create_address = 26008
+	_socket_whatis_address = 26010
+	_socket_shutdown       = 26011
+	_socket_getopt         = 26012
+	_socket_setopt         = 26013
+	_socket_send           = 26014
+	_socket_recv           = 26015
+
+	_interrupt_operation = 33000
+
+	_vm_allocate          = 2021
+	_vm_deallocate        = 2023
+	_mach_port_deallocate = 3206
+	_mach_port_mod_refs   = 3208
+
+	_notify_send_once = 71 // instead of a reply: the right to it was destroyed
+)
+
+// Of the kernel.
+const (
+	_MACH_PORT_NULL       = 0
+	_MACH_PORT_DEAD       = 1<<32 - 1
+	_MACH_PORT_RIGHT_RECV = 1
+
 	_MACH_SEND_MSG          = 0x1
 	_MACH_RCV_MSG           = 0x2
 	_MACH_SEND_TIMEOUT      = 0x10
@@ -87,6 +92,13 @@ const (
 	_KERN_NO_SPACE          = 3
 	_KERN_INVALID_ARGUMENT  = 4
 	_KERN_RESOURCE_SHORTAGE = 6
+)
+
+const (
+	inlineMax    = 2048     // bytes of data sent inline, as the Hurd's own stubs do
+	ioMax        = 64 << 10 // bytes that one call reads or writes
+	callBufSize  = 4096     // holds any answer with data inline
+	maxIdleCalls = 64       // reply ports kept for reuse
 )
 
 // A call is a message and the reply port for its answer.

@@ -194,10 +194,47 @@ const (
 	WUNTRACED = 2
 )
 
+// Kill posts a signal to the message port of a process, as every program of
+// the Hurd does by itself; only SIGKILL needs no cooperation. Groups of
+// processes are not there yet.
+func Kill(pid int, signum Signal) error {
+	if pid <= 0 {
+		return ENOSYS
+	}
+	proc := initPort(initPortPROC)
+	if proc == _MACH_PORT_NULL {
+		switch {
+		case pid != Getpid():
+			return ESRCH
+		case signum != 0:
+			return ENOSYS
+		}
+		return nil
+	}
+	putPid := func(m *message) { m.putInt32(uint32(pid)) }
+	task, err := rpcPort(proc, _proc_pid2task, putPid)
+	if err != nil {
+		return err
+	}
+	defer portDeallocate(task)
+	if signum == SIGKILL {
+		return rpc(task, _task_terminate, nil, nil)
+	}
+	port, err := rpcPort(proc, _proc_getmsgport, putPid)
+	if err != nil {
+		return err
+	}
+	defer portDeallocate(port)
+	return rpc(port, _msg_sig_post, func(m *message) {
+		m.putInt32(uint32(signum))
+		m.putInt32(0)                 // signal code
+		m.putPort(typeCopySend, task) // shows that we may
+	}, nil)
+}
+
 // What is not there yet, or never will be.
 
 func Wait4(pid int, wstatus *WaitStatus, options int, rusage *Rusage) (int, error) { return -1, ECHILD }
-func Kill(pid int, signum Signal) error                                            { return ENOSYS }
 func Getpgid(pid int) (int, error)                                                 { return -1, ENOSYS }
 func Getpgrp() int                                                                 { return 0 }
 func Setpgid(pid, pgid int) error                                                  { return ENOSYS }
@@ -218,11 +255,25 @@ func Getpriority(which, who int) (int, error)                                   
 func Setpriority(which, who, prio int) error                                       { return ENOSYS }
 func Getrusage(who int, rusage *Rusage) error                                      { return ENOSYS }
 
+// mmap gives memory, but does not map files yet.
 func mmap(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error) {
-	return 0, ENOSYS
+	if addr != 0 || flags&(MAP_ANON|MAP_FIXED) != MAP_ANON || prot != PROT_READ|PROT_WRITE {
+		return 0, ENOSYS
+	}
+	err := rpc(MachTaskSelf(), _vm_allocate, func(m *message) {
+		m.putWord(0)
+		m.putWord(length)
+		m.putBool(true) // anywhere
+	}, func(m *message) { addr = m.word() })
+	return addr, err
 }
 
-func munmap(addr, length uintptr) error { return ENOSYS }
+func munmap(addr, length uintptr) error {
+	return rpc(MachTaskSelf(), _vm_deallocate, func(m *message) {
+		m.putWord(addr)
+		m.putWord(length)
+	}, nil)
+}
 
 var mapper = &mmapper{active: make(map[*byte][]byte), mmap: mmap, munmap: munmap}
 
