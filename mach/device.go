@@ -13,7 +13,9 @@ const (
 	ModeRead    DeviceMode = 1
 	ModeWrite   DeviceMode = 2
 	ModeNoDelay DeviceMode = 4
-	ModeNoWait  DeviceMode = 8 // fail with [DevWouldBlock] rather than wait
+	// ModeNoWait: fail with [DevWouldBlock] rather than wait. Not all devices
+	// heed it: reading the console waits, so use a context.
+	ModeNoWait DeviceMode = 8
 )
 
 // DeviceInband is the most that [DeviceReadInband] and [DeviceWriteInband]

@@ -31,38 +31,54 @@ var echoServer = []byte{
 	0x0f, 0x0b, //                               ud2
 }
 
+// newTask makes a task whose memory does not begin at address 0: the kernel
+// takes it for a bug of its own when it has to access a message there.
+func newTask(t testing.TB) mach.Port {
+	t.Helper()
+	task := must(mach.TaskCreate(mach.TaskSelf(), false))(t)
+	check(t, mach.VMAllocateAt(task, 0, mach.PageSize))
+	return task
+}
+
+// startThread starts code in task, with a stack that has the words in stack
+// from where the stack pointer is. regs are the thread's other registers.
+func startThread(t testing.TB, task mach.Port, code []byte, regs mach.RegsI386, stack []uint32) {
+	t.Helper()
+	const size, sp = 2 * mach.PageSize, 2*mach.PageSize - 64 // the code is below the stack
+	mem := must(mach.VMAllocate(task, size))(t)
+	image := make([]byte, size)
+	copy(image, code)
+	for i, w := range stack {
+		binary.LittleEndian.PutUint32(image[sp+4*i:], w)
+	}
+	check(t, mach.VMWrite(task, mem, image))
+	check(t, mach.VMProtect(task, mem, size, false, mach.ProtAll))
+	thread := must(mach.ThreadCreate(task))(t)
+	regs.EIP, regs.UESP = uint32(mem), uint32(mem)+sp
+	check(t, mach.ThreadSetState(thread, mach.StateRegs, regs.Words()))
+	check(t, mach.ThreadResume(thread))
+	check(t, mach.Deallocate(thread))
+}
+
 // startEcho starts echoServer in a new task and returns a send right to its
 // port and the task.
 func startEcho(t testing.TB) (port, task mach.Port) {
 	t.Helper()
-	const stackSize, buffer = 4 * mach.PageSize, 1024
-	task = must(mach.TaskCreate(mach.TaskSelf(), false))(t)
-	mem := must(mach.VMAllocate(task, stackSize))(t)
-
+	task = newTask(t)
 	// The server's port, with a name of our choice.
-	const name = 100
-	check(t, mach.PortAllocateName(task, mach.RightReceive, name))
-	port, _, err := mach.PortExtractRight(task, name, mach.MakeSend)
+	check(t, mach.PortAllocateName(task, mach.RightReceive, echoPort))
+	port, _, err := mach.PortExtractRight(task, echoPort, mach.MakeSend)
 	check(t, err)
-
-	image := make([]byte, stackSize)
-	copy(image, echoServer)
-	const args = stackSize - 64
-	for i, w := range []uint32{
-		0, uint32(mem) + mach.PageSize, 2 /* RCV */, 0, buffer, name, 0, 0,
-	} {
-		binary.LittleEndian.PutUint32(image[args+4*i:], w)
-	}
-	check(t, mach.VMWrite(task, mem, image))
-	check(t, mach.VMProtect(task, mem, stackSize, false, mach.ProtAll))
-
-	thread := must(mach.ThreadCreate(task))(t)
-	regs := mach.RegsI386{EIP: uint32(mem), UESP: uint32(mem) + args}
-	check(t, mach.ThreadSetState(thread, mach.StateRegs, regs.Words()))
-	check(t, mach.ThreadResume(thread))
-	check(t, mach.Deallocate(thread))
+	buffer := must(mach.VMAllocate(task, mach.PageSize))(t)
+	const receive = 2
+	startThread(t, task, echoServer, mach.RegsI386{}, []uint32{
+		0, uint32(buffer), receive, 0, mach.PageSize, echoPort, 0, 0,
+	})
 	return port, task
 }
+
+// echoPort is the name of the port of startEcho's task in that task.
+const echoPort = 100
 
 func endTask(t testing.TB, task mach.Port) {
 	t.Helper()
@@ -155,7 +171,7 @@ func TestException(t *testing.T) {
 		check(t, mach.TaskSetSpecialPort(task, mach.TaskExceptionPort, r.Port(), mach.MakeSend))
 		// The server stops, by an invalid instruction, when it cannot
 		// receive.
-		check(t, mach.PortModRefs(task, 100, mach.RightReceive, -1))
+		check(t, mach.PortModRefs(task, echoPort, mach.RightReceive, -1))
 		m := mach.NewMessage(0)
 		check(t, r.Receive(t.Context(), m))
 		if m.ID() != mach.IDException {
