@@ -100,15 +100,15 @@ func TestPortStatus(t *testing.T) {
 		}
 		check(t, mach.PortMoveMember(self, p, mach.Null))
 		check(t, mach.PortModRefs(self, set, mach.RightPortSet, -1))
-		r := must(mach.AdoptReceive(p))(t)
 		check(t, mach.PortSetPayload(self, p, 0x1234))
+		check(t, mach.PortClearPayload(self, p))
+		r := must(mach.AdoptReceive(p))(t)
 		m := mach.NewMessage(0)
 		check(t, r.Receive(t.Context(), m))
 		if m.Seqno() != 1000 {
 			t.Errorf("sequence number %d", m.Seqno())
 		}
 		mach.Destroy(m)
-		check(t, mach.PortClearPayload(self, p))
 		check(t, r.Close())
 		wantCode(t, mach.PortDeallocate(self, p), mach.KernInvalidName)
 	})

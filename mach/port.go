@@ -274,7 +274,8 @@ func (r routine) takeExactly(n int) []int32 {
 }
 
 // PortSetPayload makes messages received from a port carry payload in place
-// of the port's name: see [wire.Message.LocalPayload].
+// of the port's name: see [wire.Message.LocalPayload]. The port must not be a
+// [Receiver]'s, which depends on the name.
 func PortSetPayload(task, name Port, payload uintptr) error {
 	r := begin("mach_port_set_protected_payload", 3221)
 	r.PutName(name)
