@@ -115,7 +115,7 @@ func netpollBreak() {
 func pollSendWake() {
 	var m machMsg
 	m.hdr.bits = _MACH_MSG_TYPE_MAKE_SEND
-	m.hdr.size = uint32(unsafe.Sizeof(m.hdr))
+	m.hdr.size = m.size()
 	m.hdr.remote = poll.wake
 	mach_msg_trap(unsafe.Pointer(&m), _MACH_SEND_MSG|_MACH_SEND_TIMEOUT, m.hdr.size, 0, 0, 0, 0)
 }

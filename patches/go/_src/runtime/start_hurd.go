@@ -4,46 +4,133 @@
 
 package runtime
 
-import "unsafe"
-
-// What the exec server gave this process.
-var hurd struct {
-	on                                    bool
-	entry, phdr, phdrSize, stack, stackSz uint32
-	flags                                 uint32
-	argc                                  int32
-	argv, envp                            uintptr
-	fds                                   [512]uint32
-	nfds, nports, nints                   uint32
-	ports                                 [8]uint32
-	ints                                  [8]uint32
-}
-
-const (
-	_INIT_PORT_CWDIR = iota
-	_INIT_PORT_CRDIR
-	_INIT_PORT_AUTH
-	_INIT_PORT_PROC
-	_INIT_PORT_CTTYID
-	_INIT_PORT_BOOTSTRAP
+import (
+	"internal/strconv"
+	"internal/stringslite"
+	"unsafe"
 )
 
-// longItem takes an item with a long descriptor at *off of a message.
-//
-//go:nosplit
-func longItem(buf unsafe.Pointer, off *uintptr) (p unsafe.Pointer, n uintptr) {
-	d := (*[4]uint32)(add(buf, *off))
-	n = uintptr(d[2] * (d[1] >> 16) / 8)
-	if d[0]&(1<<28) != 0 {
-		p = add(buf, *off+12)
-		*off += 12 + (n+3)&^3
-	} else {
-		p = unsafe.Pointer(uintptr(d[3]))
-		*off += 16
-	}
-	return
+// A program can be started in two ways. GNU Mach starts a boot module, alone
+// on the machine, with arguments on the stack. The exec server of a Hurd, or
+// whatever plays it, starts a process with nothing at all on the stack: it
+// answers exec_startup_get_info on the bootstrap port. To have a bootstrap
+// port is to be a process.
+
+// hurd is what the exec server gave this process.
+var hurd struct {
+	on       bool
+	entry    uint32
+	phdr     uint32
+	phdrSize uint32
+	stack    uint32
+	stackLen uint32
+	flags    uint32
+	argc     int32
+	argv     uintptr
+	envp     uintptr
+	// The following are arrays of uint32, in memory that stays.
+	fds   hurdArray
+	ports hurdArray
+	ints  hurdArray
 }
 
+type hurdArray struct {
+	p unsafe.Pointer
+	n uintptr
+}
+
+//go:nosplit
+func (a *hurdArray) at(i uintptr) uint32 {
+	if i >= a.n {
+		return 0
+	}
+	return *(*uint32)(add(a.p, i*4))
+}
+
+func (a *hurdArray) slice() []uint32 { return unsafe.Slice((*uint32)(a.p), a.n) }
+
+// hurdstart is called by the first instructions, before there is a g: with
+// the stack pointer that the program was started with.
+//
+//go:nosplit
+func hurdstart(sp unsafe.Pointer) (argc int32, argv uintptr) {
+	taskSelf = mach_task_self()
+	hostSelf = mach_host_self()
+	// The kernel looks for free addresses from 0 on: keep nil a fault.
+	var zero unsafe.Pointer
+	syscall_vm_map(taskSelf, unsafe.Pointer(&zero), 0x10000, 0, 0, 0, 0, 0, _VM_PROT_NONE, _VM_PROT_NONE, _VM_INHERIT_COPY)
+	reply := mach_reply_port()
+	firstReply = reply
+	var m machMsg
+	m.putInt(_TASK_BOOTSTRAP_PORT)
+	kr := m.callVia(reply, taskSelf, idTaskGetSpecialPort)
+	boot := m.get()
+	if kr != 0 || boot == 0 || boot == _MACH_PORT_DEAD {
+		return *(*int32)(sp), uintptr(sp) + unsafe.Sizeof(uintptr(0))
+	}
+	if !hurdStartup(reply, boot) {
+		// No arguments: an empty vector of nothing, in the same pages.
+		var none unsafe.Pointer
+		syscall_vm_allocate(taskSelf, unsafe.Pointer(&none), _PAGESIZE, 1)
+		return 0, uintptr(none)
+	}
+	syscall_mach_port_deallocate(taskSelf, boot)
+	m.reset()
+	m.putInt(_TASK_BOOTSTRAP_PORT)
+	m.putPort(_MACH_MSG_TYPE_COPY_SEND, hurd.ports.at(_INIT_PORT_BOOTSTRAP))
+	m.callVia(reply, taskSelf, idTaskSetSpecialPort)
+	return hurd.argc, hurd.argv
+}
+
+// hurdStartup asks the exec server. What it answers stays in memory.
+//
+//go:nosplit
+func hurdStartup(reply, boot uint32) bool {
+	const answerMax = 0x10000 // longer arrays come out of line
+	var buf unsafe.Pointer
+	if syscall_vm_allocate(taskSelf, unsafe.Pointer(&buf), answerMax, 1) != 0 {
+		return false
+	}
+	h := (*machMsg)(buf)
+	h.hdr.bits = machBitsCall
+	h.hdr.size = h.size()
+	h.hdr.remote = boot
+	h.hdr.local = reply
+	h.hdr.id = idExecStartupGetInfo
+	kr := mach_msg_trap(buf, _MACH_SEND_MSG|_MACH_RCV_MSG, h.hdr.size, answerMax, reply, 0, 0)
+	if kr != 0 || *h.word(1) != 0 { // the return code
+		return false
+	}
+	// The count of get would be within the answer, so read by number.
+	hurd.on = true
+	hurd.entry = *h.word(3)
+	hurd.phdr = *h.word(5)
+	hurd.phdrSize = *h.word(7)
+	hurd.stack = *h.word(9)
+	hurd.stackLen = *h.word(11)
+	hurd.flags = *h.word(13)
+	off := unsafe.Sizeof(h.hdr) + 7*8
+	args, argsLen := machLongItem(buf, &off)
+	env, envLen := machLongItem(buf, &off)
+	for _, a := range [...]*hurdArray{&hurd.fds, &hurd.ports, &hurd.ints} {
+		a.p, a.n = machLongItem(buf, &off)
+		a.n /= 4
+	}
+	nargs, nenv := argzCount(args, argsLen), argzCount(env, envLen)
+	var vec unsafe.Pointer
+	if syscall_vm_allocate(taskSelf, unsafe.Pointer(&vec), (nargs+1+nenv+1+1)*unsafe.Sizeof(uintptr(0)), 1) != 0 {
+		return false
+	}
+	hurd.argc = int32(nargs)
+	hurd.argv = uintptr(vec)
+	vec = argzFill(vec, args, argsLen)
+	hurd.envp = uintptr(vec)
+	argzFill(vec, env, envLen)
+	return true
+}
+
+// argzCount counts the strings in p, each of which ends with a zero.
+//
 //go:nosplit
 func argzCount(p unsafe.Pointer, n uintptr) (k uintptr) {
 	for i := uintptr(0); i < n; i++ {
@@ -54,178 +141,111 @@ func argzCount(p unsafe.Pointer, n uintptr) (k uintptr) {
 	return
 }
 
-//go:nosplit
-func argzFill(v *uintptr, p unsafe.Pointer, n uintptr) {
-	for i := uintptr(0); i < n; {
-		*(*uintptr)(unsafe.Pointer(*v)) = uintptr(p) + i
-		*v += 4
-		for i < n && *(*byte)(add(p, i)) != 0 {
-			i++
-		}
-		i++
-	}
-	*(*uintptr)(unsafe.Pointer(*v)) = 0
-	*v += 4
-}
-
-//go:nosplit
-func copyPorts(dst *uint32, max uintptr, p unsafe.Pointer, n uintptr) uint32 {
-	k := min(n/4, max)
-	for i := uintptr(0); i < k; i++ {
-		*(*uint32)(add(unsafe.Pointer(dst), i*4)) = *(*uint32)(add(p, i*4))
-	}
-	return uint32(k)
-}
-
-// hurdstart finds the arguments, before there is a g.
+// argzFill stores the addresses of those strings, and a zero, at v. It returns
+// where it ended.
 //
 //go:nosplit
-func hurdstart(sp unsafe.Pointer) (argc int32, argv uintptr) {
-	var m machMsg
-	taskSelf = mach_task_self()
-	reply := mach_reply_port()
-	m.body[0] = _MT_INT
-	m.body[1] = 4 // TASK_BOOTSTRAP_PORT
-	kr := machCall(&m, taskSelf, 2058, 2, reply)
-	boot := m.body[3]
-	if kr != 0 || boot == 0 || boot == ^uint32(0) {
-		return *(*int32)(sp), uintptr(sp) + 4
+func argzFill(v, p unsafe.Pointer, n uintptr) unsafe.Pointer {
+	for start, i := uintptr(0), uintptr(0); i < n; i++ {
+		if *(*byte)(add(p, i)) == 0 {
+			*(*uintptr)(v) = uintptr(p) + start
+			v = add(v, unsafe.Sizeof(uintptr(0)))
+			start = i + 1
+		}
 	}
-	var buf unsafe.Pointer
-	syscall_vm_allocate(taskSelf, unsafe.Pointer(&buf), 0x10000, 1)
-	h := (*machMsg)(buf)
-	h.hdr.bits = _MACH_RPC_BITS
-	h.hdr.size = 24
-	h.hdr.remote = boot
-	h.hdr.local = reply
-	h.hdr.id = 30500 // exec_startup_get_info
-	kr = mach_msg_trap(buf, _MACH_SEND_MSG|_MACH_RCV_MSG, 24, 0x10000, reply, 0, 0)
-	if kr != 0 || h.body[1] != 0 {
-		return 0, uintptr(buf) + 0x8000
-	}
-	syscall_mach_port_deallocate(taskSelf, boot)
-	hurd.on = true
-	hurd.entry = h.body[3]
-	hurd.phdr = h.body[5]
-	hurd.phdrSize = h.body[7]
-	hurd.stack = h.body[9]
-	hurd.stackSz = h.body[11]
-	hurd.flags = h.body[13]
-	off := uintptr(80)
-	a, an := longItem(buf, &off)
-	e, en := longItem(buf, &off)
-	p, n := longItem(buf, &off)
-	hurd.nfds = copyPorts(&hurd.fds[0], 512, p, n)
-	p, n = longItem(buf, &off)
-	hurd.nports = copyPorts(&hurd.ports[0], 8, p, n)
-	p, n = longItem(buf, &off)
-	hurd.nints = copyPorts(&hurd.ints[0], 8, p, n)
-
-	hurd.argc = int32(argzCount(a, an))
-	var vec uintptr
-	syscall_vm_allocate(taskSelf, unsafe.Pointer(&vec), (uintptr(hurd.argc)+argzCount(e, en)+8)*4, 1)
-	hurd.argv = vec
-	argzFill(&vec, a, an)
-	hurd.envp = vec
-	argzFill(&vec, e, en)
-
-	m.hdr.bits = _MACH_MSG_COMPLEX
-	m.body[0] = _MT_INT
-	m.body[1] = 4
-	m.body[2] = _MT_COPY
-	m.body[3] = hurd.ports[_INIT_PORT_BOOTSTRAP]
-	machCall(&m, taskSelf, 2059, 4, reply)
-	return hurd.argc, hurd.argv
+	*(*uintptr)(v) = 0
+	return add(v, unsafe.Sizeof(uintptr(0)))
 }
 
-var hurdNoProc string // for a test: never call proc_setmsgport
+// sysargs takes the ports that the kernel writes into the command line of a
+// boot module out of it: they are not for the program to see.
+func sysargs(c int32, v **byte) {
+	if hurd.on {
+		return
+	}
+	for i := int32(1); i < argc; {
+		s := gostringnocopy(argv_index(argv, i))
+		if v, ok := stringslite.CutPrefix(s, "--host-port="); ok {
+			hostPriv = portArgument(v)
+		} else if v, ok := stringslite.CutPrefix(s, "--device-port="); ok {
+			deviceMaster = portArgument(v)
+		} else {
+			i++
+			continue
+		}
+		removeArgument(i)
+	}
+}
 
-// procinit makes this a process that others can signal and look at.
-func procinit() {
-	if !hurd.on || hurd.ports[_INIT_PORT_PROC] == 0 || hurdNoProc != "" {
+// removeArgument moves down what is behind the argument i: arguments, a nil,
+// the environment, a nil.
+func removeArgument(i int32) {
+	argc--
+	for nils := 0; nils < 2; i++ {
+		next := argv_index(argv, i+1)
+		*(**byte)(add(unsafe.Pointer(argv), uintptr(i)*unsafe.Sizeof(next))) = next
+		if next == nil {
+			nils++
+		}
+	}
+}
+
+// portArgument returns the port name s, or 0 if that is none.
+func portArgument(s string) uint32 {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return uint32(n)
+}
+
+// procinit makes this a process that others can signal and look at: without a
+// message port, ps and kill would wait for it.
+func procinit(msgport uint32) {
+	proc := hurd.ports.at(_INIT_PORT_PROC)
+	if proc == 0 {
 		return
 	}
 	var m machMsg
-	m.hdr.bits = _MACH_MSG_COMPLEX
-	m.body[0] = _MT_MAKE
-	m.body[1] = excPort
-	kr := machCall(&m, hurd.ports[_INIT_PORT_PROC], 24013, 2, replyPort()) // proc_setmsgport
-	if kr == 0 {
-		syscall_mach_port_deallocate(taskSelf, m.body[3])
+	m.putPort(_MACH_MSG_TYPE_MAKE_SEND, msgport)
+	if m.call(proc, idProcSetMsgport) == 0 {
+		syscall_mach_port_deallocate(taskSelf, m.get()) // the previous one
 	}
-	m.hdr.bits = 0
-	m.body[0] = _MT_INT
-	m.body[1] = uint32(hurd.argv)
-	m.body[2] = _MT_INT
-	m.body[3] = uint32(hurd.envp)
-	machCall(&m, hurd.ports[_INIT_PORT_PROC], 24017, 4, replyPort()) // proc_set_arg_locations
+	m.reset()
+	m.putAddr(hurd.argv)
+	m.putAddr(hurd.envp)
+	m.call(proc, idProcSetArgLocations)
 }
 
-//go:nosplit
-func procexit(status uint32) {
-	var m machMsg
-	m.body[0] = _MT_INT
-	m.body[1] = status
-	m.body[2] = _MT_INT
-	machCall(&m, hurd.ports[_INIT_PORT_PROC], 24025, 4, replyPort()) // proc_mark_exit
-	simpleCall(taskSelf, 2008)                                       // task_terminate
-}
-
-// ioWrite does one io_write at the file pointer.
+// procExit ends the process. status is that of wait: an exit code shifted left
+// by 8, or the signal that killed it.
 //
 //go:nosplit
-func ioWrite(port uint32, p unsafe.Pointer, n uint32) int32 {
+func procExit(status uint32) {
 	var m machMsg
-	w := uint32(4)
-	m.body[1] = 8 | 8<<16
-	m.body[2] = n
-	if n <= 64 {
-		m.body[0] = 3 << 28 // long, inline
-		for i := uint32(0); i < n; i++ {
-			*(*byte)(add(unsafe.Pointer(&m.body[3]), uintptr(i))) = *(*byte)(add(p, uintptr(i)))
-		}
-		w = 3 + (n+3)/4
-	} else {
-		m.hdr.bits = _MACH_MSG_COMPLEX
-		m.body[0] = 1 << 29 // long, out of line
-		m.body[3] = uint32(uintptr(p))
-	}
-	m.body[w] = 11 | 64<<8 | 1<<16 | 1<<28
-	m.body[w+1] = ^uint32(0)
-	m.body[w+2] = ^uint32(0)
-	if kr := machCall(&m, port, 21000, w+3, replyPort()); kr != 0 {
-		return -int32(kr & 0x3fff)
-	}
-	return int32(m.body[3])
+	m.putInt(status)
+	m.putInt(0)
+	m.call(hurd.ports.at(_INIT_PORT_PROC), idProcMarkExit)
+	machSimple(taskSelf, idTaskTerminate)
 }
 
+// hurdWrite writes to an open file, at its file pointer.
+//
 //go:nosplit
 func hurdWrite(fd uintptr, p unsafe.Pointer, n int32) int32 {
-	if fd >= uintptr(hurd.nfds) || hurd.fds[fd] == 0 {
-		return -9
-	}
-	done := int32(0)
-	for done < n {
-		k := ioWrite(hurd.fds[fd], add(p, uintptr(done)), uint32(n-done))
+	port := hurd.fds.at(fd)
+	for done := int32(0); done < n; {
+		var m machMsg
+		m.putBytes(add(p, uintptr(done)), uint32(n-done))
+		m.putInt64(-1)
+		if m.call(port, idIOWrite) != 0 {
+			return -1
+		}
+		k := int32(m.get())
 		if k <= 0 {
-			if done == 0 {
-				return k
-			}
-			break
+			return -1
 		}
 		done += k
 	}
-	return done
-}
-
-//go:linkname syscall_runtime_write syscall.runtime_write
-//go:nosplit
-func syscall_runtime_write(fd uintptr, p unsafe.Pointer, n int32) int32 {
-	if !hurd.on {
-		return write1(fd, p, n)
-	}
-	entersyscall()
-	r := hurdWrite(fd, p, n)
-	exitsyscall()
-	return r
+	return n
 }

@@ -101,3 +101,28 @@ TEXT runtime·threadstart(SB),NOSPLIT|TOPFRAME,$0
 	CALL	runtime·mstart(SB)
 	INT	$3	// not reached: mexit does not return
 	RET
+
+// Where the exception server sends a thread that is to crash: on the signal
+// stack, with g set to that.
+TEXT runtime·excCrashEntry(SB),NOSPLIT|TOPFRAME,$0
+	CLD
+	CALL	runtime·excCrash(SB)
+	INT	$3	// not reached
+	RET
+
+// func hasHardwareRandom() bool
+TEXT runtime·hasHardwareRandom(SB),NOSPLIT,$0-1
+	MOVL	$1, AX
+	MOVL	$0, CX
+	CPUID
+	SHRL	$30, CX
+	ANDL	$1, CX
+	MOVB	CX, ret+0(FP)
+	RET
+
+// func hardwareRandom() (v uint32, ok bool)
+TEXT runtime·hardwareRandom(SB),NOSPLIT,$0-5
+	BYTE $0x0F; BYTE $0xC7; BYTE $0xF0 // RDRAND AX
+	SETCS	ok+4(FP)
+	MOVL	AX, v+0(FP)
+	RET

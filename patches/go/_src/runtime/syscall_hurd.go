@@ -62,6 +62,12 @@ func syscall_machPorts() (task, host, priv, device uint32) {
 
 //go:linkname syscall_hurdStart syscall.runtime_hurdStart
 func syscall_hurdStart() (on bool, ports, ints, fds []uint32, info [6]uint32) {
-	return hurd.on, hurd.ports[:hurd.nports], hurd.ints[:hurd.nints], hurd.fds[:hurd.nfds],
-		[6]uint32{hurd.entry, hurd.phdr, hurd.phdrSize, hurd.stack, hurd.stackSz, hurd.flags}
+	return hurd.on, hurd.ports.slice(), hurd.ints.slice(), hurd.fds.slice(),
+		[6]uint32{hurd.entry, hurd.phdr, hurd.phdrSize, hurd.stack, hurd.stackLen, hurd.flags}
 }
+
+// syscall_write is the console of a boot module.
+//
+//go:linkname syscall_write syscall.runtime_write
+//go:nosplit
+func syscall_write(fd uintptr, p unsafe.Pointer, n int32) int32 { return write1(fd, p, n) }

@@ -4,7 +4,25 @@
 
 package sysrand
 
-import "errors"
+import (
+	"errors"
+	_ "unsafe" // for go:linkname
+)
 
-// The kernel has no source of randomness; a real port reads /dev/urandom.
-func read(b []byte) error { return errors.ErrUnsupported }
+// Provided by package runtime. It fails if the processor has no random
+// numbers.
+//
+//go:linkname runtime_readRandom
+func runtime_readRandom(b []byte) bool
+
+// The kernel has no source of randomness. There is the processor's, and on a
+// Hurd the file. Without either there is no falling back on something weak.
+func read(b []byte) error {
+	if runtime_readRandom(b) {
+		return nil
+	}
+	if err := urandomRead(b); err != nil {
+		return errors.New("no random numbers: the processor has no RDRAND (QEMU: -cpu max, or +rdrand), and /dev/urandom: " + err.Error())
+	}
+	return nil
+}
