@@ -14,7 +14,7 @@ import (
 // pair to socket pair, in the same run.
 func BenchmarkSwitch(b *testing.B) {
 	const batch = 32
-	s := newSwitch(b, Config{})
+	s := start(b, Config{})
 	src, dst := addNode(b, s, "node1"), addNode(b, s, "node2")
 	in, plug1 := socketpair(b)
 	plug2, out := socketpair(b)

@@ -45,7 +45,7 @@ func socketpair(t testing.TB) (a, b net.Conn) {
 	return ends[0], ends[1]
 }
 
-func newSwitch(t testing.TB, cfg Config) *Switch {
+func start(t testing.TB, cfg Config) *Switch {
 	t.Helper()
 	s, err := New(cfg)
 	if err != nil {

@@ -108,6 +108,19 @@ type Switch struct {
 
 // New starts a switch with its gateway.
 func New(cfg Config) (*Switch, error) {
+	s, err := newSwitch(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.startGateway(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// newSwitch makes a switch whose gateway's NIC has nothing attached.
+func newSwitch(cfg Config) (*Switch, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
@@ -120,21 +133,28 @@ func New(cfg Config) (*Switch, error) {
 	})
 	s.timer = time.AfterFunc(time.Hour, s.tick)
 	s.timer.Stop()
-
 	mac, addr := s.number(gatewayNumber)
-	gw := s.plug(GatewayName, mac, addr, true)
-	a := newAttachment(nil, cfg.QueueBytes)
-	gw.attached = a
+	s.plug(GatewayName, mac, addr, true)
+	return s, nil
+}
+
+// startGateway attaches the gateway to its NIC. Frames pass between the two
+// without a connection.
+func (s *Switch) startGateway() error {
+	n := s.plugs[0]
+	a := newAttachment(nil, s.cfg.QueueBytes)
+	n.attached = a
 	var err error
 	s.gateway, err = gateway.New(gateway.Config{
-		MAC: mac, Addr: gw.Addr(), MTU: cfg.MTU, Domain: cfg.Domain, Hosts: &s.hosts,
-		Send: func(frame []byte) { s.input(gw, a, frame) },
+		MAC: n.mac, Addr: n.addr, MTU: s.cfg.MTU, Domain: s.cfg.Domain, Hosts: &s.hosts,
+		Send: func(frame []byte) { s.input(n, a, frame) },
 	})
 	if err != nil {
-		return nil, err
+		close(a.gone) // nobody drains it
+		return err
 	}
 	s.wg.Go(func() { a.drain(s.gateway.Deliver) })
-	return s, nil
+	return nil
 }
 
 // number gives the addresses of the n-th host of the network.
@@ -263,7 +283,9 @@ func (s *Switch) Close() error {
 	for _, f := range forwards {
 		errs = append(errs, f.Close())
 	}
-	errs = append(errs, s.gateway.Close())
+	if s.gateway != nil { // else it did not start
+		errs = append(errs, s.gateway.Close())
+	}
 	for _, n := range plugs {
 		n.Detach()
 	}
@@ -277,17 +299,15 @@ func (s *Switch) Close() error {
 // now is the fabric's time.
 func (s *Switch) now() time.Duration { return time.Since(s.start) }
 
-// input puts one frame into the fabric, unless the connection it came by has
-// been replaced.
-func (s *Switch) input(n *NIC, by *attachment, frame []byte) bool {
+// input puts one frame into the fabric, unless what it came by is detached.
+func (s *Switch) input(n *NIC, by *attachment, frame []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n.attached != by || s.closed {
-		return false
+		return
 	}
 	s.route(s.now(), n, frame)
 	s.arm()
-	return true
 }
 
 // route passes a frame on. The caller holds s.mu.
