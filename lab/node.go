@@ -3,6 +3,7 @@ package lab
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -144,13 +145,13 @@ func (n *Node) Start(ctx context.Context, c Cmd) (*Process, error) {
 
 // session opens an SSH session.
 func (n *Node) session(ctx context.Context) (*ssh.Session, error) {
-	client, err := n.ssh.Client(ctx)
+	session, err := n.ssh.Session(ctx)
+	var refused *ssh.OpenChannelError
+	if errors.As(err, &refused) {
+		return nil, fmt.Errorf("%s: open a session: %w", n.name, err)
+	}
 	if err != nil {
 		return nil, err
-	}
-	session, err := client.NewSession()
-	if err != nil {
-		return nil, fmt.Errorf("%s: open a session: %w", n.name, err)
 	}
 	return session, nil
 }
@@ -249,6 +250,58 @@ func (n *Node) Restart(ctx context.Context) error {
 // Kill cuts the node's power.
 func (n *Node) Kill(ctx context.Context) error {
 	return n.lab.api.Call(ctx, "POST", n.path("kill"), nil, nil)
+}
+
+// Status asks the daemon how the node is.
+func (n *Node) Status(ctx context.Context) (api.NodeStatus, error) {
+	if _, err := n.lab.spec.Node(n.name); err != nil {
+		return api.NodeStatus{}, err
+	}
+	s, err := n.lab.Status(ctx)
+	if err != nil {
+		return api.NodeStatus{}, err
+	}
+	for _, ns := range s.Nodes {
+		if ns.Name == n.name {
+			return ns, nil
+		}
+	}
+	return api.NodeStatus{}, fmt.Errorf("the status of lab %s lacks %s", n.lab.spec.Name, n.name)
+}
+
+// WaitState waits until the node is in a state.
+func (n *Node) WaitState(ctx context.Context, want api.NodeState) (api.NodeStatus, error) {
+	// First listen, then look: nothing can happen in between unheard.
+	st, err := os.Stat(n.lab.dir.File(state.EventsFile))
+	if err != nil {
+		return api.NodeStatus{}, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r, err := n.lab.api.Read(ctx, fmt.Sprintf("/events?from=%d", st.Size()))
+	if err != nil {
+		return api.NodeStatus{}, err
+	}
+	defer r.Close()
+	dec := json.NewDecoder(r)
+	for {
+		s, err := n.Status(ctx)
+		if err != nil || s.State == want {
+			return s, err
+		}
+		for {
+			var e state.Event
+			if err := dec.Decode(&e); err != nil {
+				if ctx.Err() != nil {
+					err = context.Cause(ctx)
+				}
+				return s, fmt.Errorf("wait until %s is %s (it is %s): %w", n.name, want, s.State, err)
+			}
+			if e.Kind == state.KindNode && e.Node == n.name {
+				break
+			}
+		}
+	}
 }
 
 // Dial connects to a TCP port of the node.

@@ -44,24 +44,28 @@ func (d *daemon) handler() http.Handler {
 		}
 		d.follow(w, r, n.console, r.FormValue("follow") != "")
 	})
-	mux.HandleFunc("POST /nodes/{node}/attach", d.stream(func(ctx context.Context, n *node, conn net.Conn, r *http.Request) {
-		from, err := strconv.ParseInt(r.FormValue("from"), 10, 64)
-		if err != nil {
-			from = n.console.Size()
-		}
-		n.attach(ctx, conn, from) // its error is that the machine has just ended
-	}, func(n *node, r *http.Request) error { _, err := n.machine(); return err }))
-	mux.HandleFunc("POST /nodes/{node}/ssh", d.stream(func(ctx context.Context, n *node, conn net.Conn, _ *http.Request) {
-		// The client has been checked to be the lab's owner by its socket.
-		config := &ssh.ServerConfig{NoClientAuth: true, ServerVersion: "SSH-2.0-hurdlab-daemon"}
-		config.AddHostKey(n.hostKey)
-		n.ssh.Serve(ctx, conn, config) // its error is that the client has gone
-	}, func(n *node, _ *http.Request) error {
-		if n.ssh == nil {
-			return problem.New(fmt.Sprintf("%s has no SSH server", n.cfg.Name), "use its console: hurdlab console "+n.cfg.Name)
-		}
-		return n.up()
-	}))
+	mux.HandleFunc("POST /nodes/{node}/attach", d.stream(
+		func(n *node) (context.Context, error) { _, err := n.machine(); return d.ctx, err },
+		func(ctx context.Context, n *node, conn net.Conn, r *http.Request) {
+			from, err := strconv.ParseInt(r.FormValue("from"), 10, 64)
+			if err != nil {
+				from = n.console.Size()
+			}
+			n.attach(ctx, conn, from) // its error is that the machine has just ended
+		}))
+	mux.HandleFunc("POST /nodes/{node}/ssh", d.stream(
+		func(n *node) (context.Context, error) {
+			if n.ssh == nil {
+				return nil, problem.New(fmt.Sprintf("%s has no SSH server", n.cfg.Name), "use its console: hurdlab console "+n.cfg.Name)
+			}
+			return n.whileUp()
+		},
+		func(ctx context.Context, n *node, conn net.Conn, _ *http.Request) {
+			// The client has been checked to be the lab's owner by its socket.
+			config := &ssh.ServerConfig{NoClientAuth: true, ServerVersion: "SSH-2.0-hurdlab-daemon"}
+			config.AddHostKey(n.hostKey)
+			n.ssh.Serve(ctx, conn, config) // its error is that the client has gone
+		}))
 	mux.HandleFunc("POST /nodes/{node}/dial", d.dial)
 
 	mux.Handle("GET /net", answer(func(*http.Request, *struct{}) (any, error) {
@@ -157,12 +161,16 @@ func (d *daemon) whileAsked(r *http.Request) (context.Context, context.CancelFun
 }
 
 // stream makes a handler whose connection becomes a stream, which f uses and
-// which is closed when f returns. Before that, check may refuse.
-func (d *daemon) stream(f func(context.Context, *node, net.Conn, *http.Request), check func(*node, *http.Request) error) http.HandlerFunc {
+// which is closed when f returns. Before that, check may refuse; the context
+// that it returns is f's.
+func (d *daemon) stream(check func(*node) (context.Context, error), f func(context.Context, *node, net.Conn, *http.Request)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		n, err := d.node(r.PathValue("node"))
+		var ctx context.Context
 		if err == nil {
-			err = check(n, r)
+			// The request's own says nothing about a connection that has
+			// been taken over.
+			ctx, err = check(n)
 		}
 		if err != nil {
 			refuse(w, err)
@@ -174,17 +182,16 @@ func (d *daemon) stream(f func(context.Context, *node, net.Conn, *http.Request),
 			return
 		}
 		defer conn.Close()
-		// The request's context says nothing about a connection that has
-		// been taken over.
-		f(d.ctx, n, conn, r)
+		f(ctx, n, conn, r)
 	}
 }
 
 // dial connects a stream to a TCP port of a node.
 func (d *daemon) dial(w http.ResponseWriter, r *http.Request) {
 	n, err := d.node(r.PathValue("node"))
+	var ctx context.Context
 	if err == nil {
-		err = n.up()
+		ctx, err = n.whileUp()
 	}
 	var there net.Conn
 	if err == nil {
@@ -201,7 +208,7 @@ func (d *daemon) dial(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer here.Close()
-	stop := context.AfterFunc(d.ctx, func() { here.Close(); there.Close() })
+	stop := context.AfterFunc(ctx, func() { here.Close(); there.Close() })
 	defer stop()
 	done := make(chan struct{}, 2)
 	pass := func(to, from net.Conn) {
@@ -237,7 +244,9 @@ func (d *daemon) follow(w http.ResponseWriter, r *http.Request, f *growing.File,
 		return
 	}
 	defer body.Close()
-	io.Copy(&flusher{w, http.NewResponseController(w)}, body)
+	out := &flusher{w, http.NewResponseController(w)}
+	out.rc.Flush() // the client waits for the beginning of an answer that may be long in coming
+	io.Copy(out, body)
 }
 
 // flusher sends every piece at once.

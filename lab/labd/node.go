@@ -47,6 +47,9 @@ type node struct {
 	bootTime time.Duration
 	trouble  int
 	run      *run // of the machine that runs; nil if none does
+	// up ends when the node is not up any more; down ends it.
+	up   context.Context
+	down context.CancelFunc
 }
 
 // run is one life of a node's machine.
@@ -113,6 +116,15 @@ func readKey(file string) (ssh.Signer, error) {
 // set changes the node's state. The caller holds mu.
 func (n *node) set(s api.NodeState, why string) {
 	n.state, n.since, n.why = s, time.Now(), why
+	if n.down != nil {
+		// Those who are logged in would wait for ever for a node that has
+		// panicked.
+		n.down()
+		n.down = nil
+	}
+	if s == api.Up {
+		n.up, n.down = context.WithCancel(n.d.ctx)
+	}
 	n.d.journal.Record(state.Event{Kind: state.KindNode, Node: n.cfg.Name, State: string(s), Text: why})
 }
 
@@ -321,6 +333,9 @@ func (n *node) found(f console.Finding, panics chan<- console.Finding) {
 		return
 	}
 	n.set(api.Panicked, f.Line)
+	if n.ssh != nil {
+		go n.ssh.Close() // it may want to say good-bye to a node that does not listen
+	}
 	select {
 	case panics <- f:
 	default: // the first is enough
@@ -406,14 +421,15 @@ func (n *node) machine() (*qemu.Process, error) {
 	return n.run.proc, nil
 }
 
-// up returns an error if the node is not up.
-func (n *node) up() error {
+// whileUp is a context that ends when the node is not up any more, or an error
+// if it is not.
+func (n *node) whileUp() (context.Context, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.state != api.Up {
-		return n.notUp()
+		return nil, n.notUp()
 	}
-	return nil
+	return n.up, nil
 }
 
 // notUp says that the node is not up. The caller holds mu.

@@ -129,21 +129,39 @@ func (u *Upstream) Serve(ctx context.Context, conn net.Conn, config *ssh.ServerC
 	return nil
 }
 
-// open opens a channel at the node; if it turns out that the connection was
-// lost, on a new one.
-func (u *Upstream) open(ctx context.Context, nc ssh.NewChannel) (ssh.Channel, <-chan *ssh.Request, error) {
+// use calls f with the connection; if it turns out that it was lost, again
+// with a new one.
+func (u *Upstream) use(ctx context.Context, f func(*ssh.Client) error) error {
 	for try := 0; ; try++ {
 		client, err := u.Client(ctx)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		ch, reqs, err := client.OpenChannel(nc.ChannelType(), nc.ExtraData())
+		err = f(client)
 		var refused *ssh.OpenChannelError
 		if err == nil || errors.As(err, &refused) || try > 0 {
-			return ch, reqs, err
+			return err
 		}
 		u.drop(client)
 	}
+}
+
+// Session opens a session.
+func (u *Upstream) Session(ctx context.Context) (s *ssh.Session, err error) {
+	err = u.use(ctx, func(c *ssh.Client) error {
+		s, err = c.NewSession()
+		return err
+	})
+	return s, err
+}
+
+// open opens a channel at the node like the one that a client opens.
+func (u *Upstream) open(ctx context.Context, nc ssh.NewChannel) (ch ssh.Channel, reqs <-chan *ssh.Request, err error) {
+	err = u.use(ctx, func(c *ssh.Client) error {
+		ch, reqs, err = c.OpenChannel(nc.ChannelType(), nc.ExtraData())
+		return err
+	})
+	return ch, reqs, err
 }
 
 // pass passes one channel on, in both directions, until it is closed.
