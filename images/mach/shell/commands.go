@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/netip"
 	"path"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -349,11 +350,16 @@ func free(_ context.Context, sh *Shell, _ []string, s *sshd.Session) error {
 	if err != nil {
 		return err
 	}
+	names, _, err := mach.PortNames(mach.TaskSelf())
+	if err != nil {
+		return err
+	}
 	used, quota := sh.Files.Used()
 	kb := func(pages uint32) uint64 { return uint64(pages) * uint64(st.PageSize) / 1024 }
 	fmt.Fprintf(s.Stdout, "memory %d kB, free %d kB, active %d kB, inactive %d kB, wired %d kB\n",
 		host.Memory/1024, kb(st.Free), kb(st.Active), kb(st.Inactive), kb(st.Wired))
-	fmt.Fprintf(s.Stdout, "boot program: resident %d kB\n", self.Resident/1024)
+	fmt.Fprintf(s.Stdout, "boot program: resident %d kB, virtual %d kB, %d port names, %d goroutines\n",
+		self.Resident/1024, self.Virtual/1024, len(names), runtime.NumGoroutine())
 	_, err = fmt.Fprintf(s.Stdout, "files: %d kB of %d kB\n", used/1024, quota/1024)
 	return err
 }
