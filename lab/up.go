@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -105,6 +104,9 @@ func Up(ctx context.Context, spec Spec) (_ *Lab, err error) {
 	if ctx.Err() != nil {
 		dir.Remove()
 		return nil, context.Cause(ctx)
+	}
+	if end, endErr := dir.End(); endErr == nil && errors.Is(err, errDaemonGone) {
+		err = errors.New(end.Why) // it was too quick for us to hear it
 	}
 	return nil, u.explain(err)
 }
@@ -285,6 +287,9 @@ func (u *up) chooseAccel(ctx context.Context, m *images.Machine) error {
 // machines less.
 const goneTime = 15 * time.Second
 
+// errDaemonGone says that the daemon has ended while we waited for the lab.
+var errDaemonGone = errors.New("the lab's daemon has ended")
+
 // launch starts the daemon and waits until the lab is up. If that fails the
 // daemon has ended when launch returns.
 func (u *up) launch(ctx context.Context) (_ *Lab, err error) {
@@ -322,7 +327,7 @@ func (u *up) launch(ctx context.Context) (_ *Lab, err error) {
 		return l, nil
 	}
 	if _, err := leash.Write([]byte{labd.LetGo}); err != nil {
-		return nil, fmt.Errorf("the lab's daemon has just ended: %w", err)
+		return nil, fmt.Errorf("%w: %w", errDaemonGone, err)
 	}
 	// Nobody waits for it any more; it becomes a child of init when we end.
 	daemon.Process.Release()
@@ -389,7 +394,7 @@ func (u *up) watch(ctx context.Context, l *Lab, from int64) error {
 	defer cancel()
 	r, err := l.api.Read(ctx, fmt.Sprintf("/events?from=%d", from))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errDaemonGone, err)
 	}
 	defer r.Close()
 	dec := json.NewDecoder(r)
@@ -399,10 +404,7 @@ func (u *up) watch(ctx context.Context, l *Lab, from int64) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return problem.Wrap(err, "the lab's daemon ended before the lab was up", "see "+u.dir.File(state.DaemonLog))
+			return fmt.Errorf("%w (%w); see %s", errDaemonGone, err, u.dir.File(state.DaemonLog))
 		}
 		if e.Step == stepDaemon {
 			continue // that is our own
