@@ -67,7 +67,11 @@ func Output(w io.Writer) mach.Handler {
 // without holding up other requests, and can be interrupted. Nothing is read
 // from r before the program asks: what it does not read, the next one gets.
 func Input(r io.Reader) mach.Handler {
-	in := &input{r: r}
+	return newInput(r, func(req *mach.Message) hurdio.Answer { return mach.Defer(req) })
+}
+
+func newInput(r io.Reader, deferReply func(*mach.Message) hurdio.Answer) mach.Handler {
+	in := &input{r: r, deferReply: deferReply}
 	h := common(hurdio.ORead)
 	h[hurdio.Read] = in.read
 	h[hurdio.Readable] = in.readable
@@ -76,7 +80,8 @@ func Input(r io.Reader) mach.Handler {
 }
 
 type input struct {
-	r io.Reader
+	r          io.Reader
+	deferReply func(*mach.Message) hurdio.Answer
 
 	mu      sync.Mutex
 	waiting []request
@@ -97,7 +102,7 @@ func (in *input) read(_ context.Context, req, _ *mach.Message) error {
 	if err := req.End(); err != nil {
 		return mach.MigBadArguments
 	}
-	in.wait(request{mach.Defer(req), int(min(n, hurdio.MaxRead))})
+	in.wait(request{in.deferReply(req), int(min(n, hurdio.MaxRead))})
 	return mach.NoReply
 }
 
