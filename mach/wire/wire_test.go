@@ -4,11 +4,45 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 )
 
 var layouts = []Layout{Layout32, Layout64}
+
+// addresses is memory at made-up addresses.
+type addresses map[uint64][]byte
+
+func (a addresses) bind(b []byte) uint64 {
+	addr := uint64(len(a)+1) << 16
+	a[addr] = b
+	return addr
+}
+
+func (a addresses) Bytes(addr uint64, n int) ([]byte, error) {
+	b, ok := a[addr]
+	if !ok || n > len(b) {
+		return nil, fmt.Errorf("%d bytes at %#x: there are %d", n, addr, len(b))
+	}
+	return b[:n], nil
+}
+
+// receive returns m as its receiver gets it.
+func receive(t *testing.T, m *Message) *Message {
+	t.Helper()
+	if err := m.Err(); err != nil {
+		t.Fatal(err)
+	}
+	mem := addresses{}
+	m.Bind(mem.bind)
+	m.SetDest(1, CopySend)
+	got, err := Parse(m.layout, bytes.Clone(m.Buffer(0)), mem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
 
 // body returns m's items as words of 32 bits, or of 64.
 func body(m *Message) string {
@@ -130,55 +164,6 @@ func TestHeader(t *testing.T) {
 	binary.LittleEndian.PutUint64(m.Buffer(0)[16:], 1<<40|7)
 	if p := m.LocalPayload(); p != 1<<40|7 {
 		t.Errorf("payload %#x", p)
-	}
-}
-
-// Section 8.2 of the document: where items are. The offsets are those of the
-// items' data.
-func TestOffsets(t *testing.T) {
-	for _, c := range []struct {
-		name     string
-		items    []string
-		at       [2][]int
-		size     [2]int
-		variable string // data for the first item of variable size
-	}{
-		{"task_get_special_port", []string{"i32"}, [2][]int{{28}, {40}}, [2]int{32, 48}, ""},
-		{"dir_lookup", []string{"cstr[1024]", "i32", "i32"}, [2][]int{{28, 1056, 1064}, {40, 1072, 1088}}, [2]int{1068, 1096}, ""},
-		{"dir_lookup reply", []string{"i32", "i32", "cstr[1024]", "S"}, [2][]int{{28, 36, 44, 1072}, {40, 56, 72, 1104}}, [2]int{1076, 1112}, ""},
-		{"io_read", []string{"i64", "w"}, [2][]int{{28, 40}, {40, 56}}, [2]int{44, 64}, ""},
-		{"io_read reply", []string{"i32", "char[≤2048]/ool"}, [2][]int{{28, 44}, {40, 56}}, [2]int{44, 56}, ""},
-		{"vm_map", []string{"w", "w", "w", "bool", "cs", "w", "bool", "i32", "i32", "i32"},
-			[2][]int{{28, 36, 44, 52, 60, 68, 76, 84, 92, 100}, {40, 56, 72, 88, 104, 120, 136, 152, 168, 184}}, [2]int{104, 192}, ""},
-		{"memory_object_data_supply", []string{"w", "byte[]ool", "i32", "bool", "mkso"},
-			[2][]int{{28, 44, 52, 60, 68}, {40, 56, 72, 88, 104}}, [2]int{72, 112}, ""},
-		{"exception_raise", []string{"cs", "cs", "i32", "i32", "w"},
-			[2][]int{{28, 36, 44, 52, 60}, {40, 56, 72, 88, 104}}, [2]int{64, 112}, ""},
-	} {
-		for i, l := range layouts {
-			m := New(l, 1)
-			for _, typ := range c.items {
-				put(t, m, typ)
-			}
-			m = receive(t, m)
-			if n := len(m.Buffer(0)); n != c.size[i] {
-				t.Errorf("%v %s: %d bytes, want %d", l, c.name, n, c.size[i])
-			}
-			j := 0
-			for it, err := range m.Items() {
-				if err != nil {
-					t.Fatal(err)
-				}
-				_, n, err := l.parse(m.Buffer(0)[it.at:])
-				if err != nil {
-					t.Fatal(err)
-				}
-				if it.at+n != c.at[i][j] {
-					t.Errorf("%v %s: data of item %d at %d, want %d", l, c.name, j, it.at+n, c.at[i][j])
-				}
-				j++
-			}
-		}
 	}
 }
 
