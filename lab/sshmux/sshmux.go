@@ -169,6 +169,9 @@ func (u *Upstream) pass(ctx context.Context, nc ssh.NewChannel) {
 	up, upReqs, err := u.open(ctx, nc)
 	if err != nil {
 		var refused *ssh.OpenChannelError
+		if ctx.Err() != nil {
+			return // the connection is being closed; that tells the client more
+		}
 		if errors.As(err, &refused) {
 			nc.Reject(refused.Reason, refused.Message)
 		} else {
