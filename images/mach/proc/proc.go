@@ -358,6 +358,9 @@ func (p *Process) Handle(_ context.Context, req, reply *mach.Message) error {
 		reply.PutRight(old, mach.MoveSend)
 	case procSetArgLoc:
 		argv, envp := req.TakeWord(), req.TakeWord()
+		if req.Err() != nil {
+			return mach.MigBadArguments
+		}
 		p.mu.Lock()
 		p.argv, p.envp = argv, envp
 		p.mu.Unlock()

@@ -233,6 +233,9 @@ func (n *node) write(req, reply *mach.Message) error {
 
 func (n *node) seek(req, reply *mach.Message) error {
 	off, whence := req.TakeInt64(), req.TakeInt32()
+	if req.Err() != nil {
+		return mach.MigBadArguments
+	}
 	switch whence {
 	case 0:
 	case 1:
@@ -270,6 +273,9 @@ const changeable = hurdio.OAppend | hurdio.ONonblock
 
 func (n *node) setModes(req, _ *mach.Message) error {
 	bits := req.TakeInt32() & changeable
+	if req.Err() != nil {
+		return mach.MigBadArguments
+	}
 	switch req.ID() {
 	case hurdio.SetAllOpenModes:
 		n.flags = n.flags&^changeable | bits
@@ -289,6 +295,9 @@ func (n *node) selectReady(req, reply *mach.Message) error {
 
 func (n *node) chmod(req, _ *mach.Message) error {
 	mode := req.TakeInt32()
+	if req.Err() != nil {
+		return mach.MigBadArguments
+	}
 	return n.root.files.Chmod(n.file.Name(), fs.FileMode(mode)&fs.ModePerm)
 }
 
@@ -414,6 +423,9 @@ func (n *node) mkdir(req, _ *mach.Message) error {
 	mode := req.TakeInt32()
 	if err != nil {
 		return err
+	}
+	if req.Err() != nil {
+		return mach.MigBadArguments
 	}
 	return n.root.files.Mkdir(p, fs.FileMode(mode)&fs.ModePerm)
 }

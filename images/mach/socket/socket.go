@@ -368,6 +368,9 @@ func (k *socket) interrupt() {
 
 func (k *socket) listen(req, _ *mach.Message) error {
 	backlog := req.TakeInt32()
+	if req.Err() != nil {
+		return mach.MigBadArguments
+	}
 	return code(k.ep.Listen(int(max(backlog, 1))))
 }
 
@@ -396,7 +399,11 @@ func (k *socket) name(reply *mach.Message, get func() (tcpip.FullAddress, tcpip.
 }
 
 func (k *socket) shutdown(req, _ *mach.Message) error {
-	how := map[int32]tcpip.ShutdownFlags{0: tcpip.ShutdownRead, 1: tcpip.ShutdownWrite, 2: tcpip.ShutdownRead | tcpip.ShutdownWrite}[req.TakeInt32()]
+	direction := req.TakeInt32()
+	if req.Err() != nil {
+		return mach.MigBadArguments
+	}
+	how := map[int32]tcpip.ShutdownFlags{0: tcpip.ShutdownRead, 1: tcpip.ShutdownWrite, 2: tcpip.ShutdownRead | tcpip.ShutdownWrite}[direction]
 	if how == 0 {
 		return hurdio.EINVAL
 	}
@@ -611,6 +618,9 @@ func (k *socket) getModes(_, reply *mach.Message) error {
 
 func (k *socket) setModes(req, _ *mach.Message) error {
 	bits := req.TakeInt32()&hurdio.ONonblock != 0
+	if req.Err() != nil {
+		return mach.MigBadArguments
+	}
 	switch {
 	case req.ID() == hurdio.SetAllOpenModes:
 		k.nonblock = bits
