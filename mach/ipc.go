@@ -283,9 +283,10 @@ func callKernel(port Port, m *Message, block bool) error {
 	}
 	reply, ok := direct.get()
 	if !ok {
-		if reply = replyPort(); reply == Null {
+		var code KernReturn
+		if reply, code = replyPort(); code != KernSuccess {
 			drop(m)
-			return fmt.Errorf("reply port: %w", KernResourceShortage)
+			return fmt.Errorf("reply port: %w", code)
 		}
 	}
 	m.SetReply(reply, MakeSendOnce)

@@ -39,7 +39,14 @@ func (p poll) recv(b []byte) (int, KernReturn) {
 func (p poll) wake()  { p.p.Wake() }
 func (p poll) close() { p.p.Close() }
 
-func replyPort() Port { return Port(syscall.MachReplyPort()) }
+// replyPort makes a receive right.
+func replyPort() (Port, KernReturn) {
+	p := Port(syscall.MachReplyPort())
+	if p == Null {
+		return p, KernResourceShortage
+	}
+	return p, KernSuccess
+}
 
 // TaskSelf returns the port of this task. It is borrowed: do not deallocate
 // it, nor the following.

@@ -16,6 +16,8 @@ type host interface {
 	layout() wire.Layout
 	// message does what the trap mach_msg does.
 	message(b []byte, option uint32, sendSize int, rcvName Port) KernReturn
+	// memory is where the out-of-line data of received messages is.
+	memory() wire.Memory
 }
 
 // testHost is set by this package's tests to see what would be sent, in
@@ -47,11 +49,11 @@ func (poll) recv(b []byte) (int, KernReturn) { return 0, NotMach }
 func (poll) wake()                           {}
 func (poll) close()                          {}
 
-func replyPort() Port {
+func replyPort() (Port, KernReturn) {
 	if testHost != nil {
-		return 1
+		return 1, KernSuccess
 	}
-	return Null
+	return Null, NotMach
 }
 
 // TaskSelf returns the port of this task: here, there is none.
@@ -69,6 +71,9 @@ func DeviceMaster() Port { return Null }
 type memory struct{}
 
 func (memory) Bytes(addr uint64, n int) ([]byte, error) {
+	if testHost != nil {
+		return testHost.memory().Bytes(addr, n)
+	}
 	return nil, fmt.Errorf("%d bytes at %#x: %w", n, addr, NotMach)
 }
 
