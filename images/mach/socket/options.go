@@ -13,6 +13,7 @@ import (
 // Levels and names of options, as the Hurd's C library numbers them.
 const (
 	solSocket  = 0xffff
+	ipprotoIP  = 0
 	ipprotoTCP = 6
 
 	soReuseAddr = 0x4
@@ -24,6 +25,8 @@ const (
 	soRcvBuf    = 0x1002
 	soError     = 0x1007
 	soType      = 0x1008
+
+	ipTTL = 3
 
 	tcpNoDelay   = 1
 	tcpKeepIdle  = 4
@@ -143,6 +146,12 @@ func (k *socket) getOpt(req, reply *mach.Message) error {
 		v = int32(so.GetSendBufferSize())
 	case [2]int32{solSocket, soRcvBuf}:
 		v = int32(so.GetReceiveBufferSize())
+	case [2]int32{ipprotoIP, ipTTL}:
+		n, err := k.ep.GetSockOptInt(tcpip.IPv4TTLOption)
+		if err != nil {
+			return code(err)
+		}
+		v = int32(n)
 	case [2]int32{ipprotoTCP, tcpNoDelay}:
 		v = flag(!so.GetDelayOption())
 	default:
@@ -180,6 +189,8 @@ func (k *socket) setOpt(req, _ *mach.Message) error {
 			return hurdio.EINVAL
 		}
 		so.SetLinger(tcpip.LingerOption{Enabled: v != 0, Timeout: time.Duration(int32(binary.LittleEndian.Uint32(data[4:]))) * time.Second})
+	case [2]int32{ipprotoIP, ipTTL}:
+		return code(k.ep.SetSockOptInt(tcpip.IPv4TTLOption, int(v)))
 	case [2]int32{ipprotoTCP, tcpNoDelay}:
 		so.SetDelayOption(v == 0)
 	case [2]int32{ipprotoTCP, tcpKeepIdle}:
