@@ -62,26 +62,27 @@ func TestThreadsLeaveNothing(t *testing.T) {
 		return arrayLen(call(t, syscall.MachTaskSelf(), idTaskThreads, typeInt), 2)
 	}
 	settle := func() (int, int) {
-		// The last ones are on their way out: each goroutine that runs
-		// now waited for the reaper's work to be done first.
-		n, p := threads(), ports(t)
-		for range 200 {
-			time.Sleep(10 * time.Millisecond)
-			if m := threads(); m >= n {
-				break
+		// The last ones are on their way out, through a queue of the
+		// runtime's that nobody can look into: wait until there are no
+		// fewer than a moment before.
+		for n := threads(); ; {
+			time.Sleep(20 * time.Millisecond)
+			m := threads()
+			if m >= n {
+				return m, ports(t)
 			}
-			n, p = threads(), ports(t)
+			n = m
 		}
-		return n, p
 	}
 	run(100)
 	threads0, ports0 := settle()
+	debug.FreeOSMemory()
 	pages0 := freePages(t)
 	for range 20 {
 		run(100)
 	}
-	runtime.GC()
 	threads1, ports1 := settle()
+	debug.FreeOSMemory()
 	t.Logf("threads %d, then %d; ports %d, then %d; pages %d", threads0, threads1, ports0, ports1, pages0-freePages(t))
 	// task_threads itself gives a name for each thread the first time.
 	if threads1 > threads0+5 {
@@ -165,23 +166,30 @@ func TestPreemption(t *testing.T) {
 	*(*int)(unsafe.Pointer(&x)) = -1
 }
 
-// TestClock compares the clock with the kernel's, over some time.
+// TestClock compares the clock with the kernel's, over a second.
 func TestClock(t *testing.T) {
 	const tick = 10 * time.Millisecond
+again:
 	start := time.Now()
 	k := uptime(t)
 	u, n := k, time.Duration(0)
 	for u < k+1e9 {
 		last := n
 		n = time.Since(start)
-		if n < last {
+		switch {
+		case n < last:
 			t.Fatalf("time goes back: %v, then %v", last, n)
+		case n > last+2*tick:
+			// The machine under this one stood still, and the
+			// kernel missed ticks: there is nothing to compare.
+			t.Logf("stopped for %v; once more", n-last)
+			goto again
 		}
 		u = uptime(t)
 	}
 	kernel := time.Duration(u - k)
 	t.Logf("%v of the kernel are %v", kernel, n)
-	if off := (n - kernel).Abs(); off > kernel/100+2*tick {
+	if off := (n - kernel).Abs(); off > kernel/100+tick {
 		t.Errorf("%v of the kernel are %v", kernel, n)
 	}
 }
@@ -355,7 +363,8 @@ func TestPollLeavesNothing(t *testing.T) {
 	cycle(100)
 	before := ports(t)
 	cycle(2000)
-	if after := ports(t); after > before+3 {
+	// A few more threads may have come, which have ports too.
+	if after := ports(t); after > before+50 {
 		t.Errorf("%d port names before, %d after", before, after)
 	}
 }

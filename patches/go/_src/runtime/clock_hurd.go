@@ -18,6 +18,7 @@ var clock struct {
 	c0, u0   int64         // counter and kernel's clock right after a tick
 	interval int64         // counts until the clock is steered again
 	second   int64         // counts in about a second
+	missed   int64         // ns that the kernel's clock has not noticed
 	rate     uint64        // ns per count as far as known, with 32 bits of fraction
 	busy     atomic.Uint32 // somebody steers
 	gen      atomic.Uint32
@@ -85,8 +86,7 @@ func clockinit() {
 	clock.second = int64(nsPerSecond / rate)
 	clock.interval = clock.second / clockFirst
 	clock.rate = uint64(rate * (1 << 32))
-	sec, ns := hostTime(idHostGetTime64)
-	clock.slot[0] = clockSlot{clock.c0, clock.u0, clock.rate, sec*nsPerSecond + int64(ns) - uptime()}
+	clock.slot[0] = clockSlot{clock.c0, clock.u0, clock.rate, clockWall()}
 }
 
 // clockSample reads the clock of the kernel and the counter at the same time:
@@ -111,18 +111,25 @@ func (s *clockSlot) steer() {
 	before := cputicks()
 	u := uptime()
 	after := cputicks() // perhaps much later
+	u += clock.missed
+	// By how much the clock is behind or, below zero, ahead. More than the
+	// rate can explain comes from ticks that the kernel has missed while
+	// its machine stood still: time goes on regardless.
+	wrong := max(0, u-s.at(after)) + min(0, u+clockTick-s.at(before))
+	if wrong < -2*clockTick || 2*clockTick < wrong {
+		clock.missed -= wrong
+		u -= wrong
+		wrong = 0
+	}
 	rate := clock.rate
 	rate = max(rate, clockRate(u-clock.u0, after-clock.c0))
 	rate = min(rate, clockRate(u+clockTick-clock.u0, before-clock.c0))
 	clock.rate = rate
-
-	// What the clock is wrong by is corrected slowly: half a percent.
-	wrong := max(0, u-s.at(after)) + min(0, u+clockTick-s.at(before))
+	// What is wrong is corrected slowly: half a percent.
 	wrong = max(-clockSlew, min(wrong, clockSlew))
 	mult := rate + uint64(int64(rate>>10)*wrong>>20) // 1<<30 ns are about a second
 
-	sec, n := hostTime(idHostGetTime64)
-	wall := sec*nsPerSecond + int64(n) - uptime()
+	wall := clockWall()
 	if d := wall - s.wall; -2*clockTick < d && d < 2*clockTick {
 		wall = s.wall // it was not set, only read before and after a tick
 	}
@@ -133,6 +140,14 @@ func (s *clockSlot) steer() {
 	g := clock.gen.Load()
 	clock.slot[(g+1)&1] = clockSlot{c, s.at(c), mult, wall}
 	clock.gen.Store(g + 1)
+}
+
+// clockWall returns what to add to the clock to have the kernel's time of day.
+//
+//go:nosplit
+func clockWall() int64 {
+	sec, ns := hostTime(idHostGetTime64)
+	return sec*nsPerSecond + int64(ns) - uptime() - clock.missed
 }
 
 // clockRate returns ns/counts with 32 bits of fraction. In code that must not

@@ -100,7 +100,10 @@ const (
 	_HOST_BASIC_INFO     = 1
 	hostBasicInfoCount   = 5
 	hostBasicInfoCPUs    = 1 // the index of avail_cpus
-	vmStatisticsFree     = 1 // the index of free_count
+	vmStatisticsFree     = 1 // indexes into vm_statistics, in pages
+	vmStatisticsActive   = 2
+	vmStatisticsInactive = 3
+	vmStatisticsWired    = 4
 	vmCacheActivePerm    = 4 // active_perm_count, of pages that belong to files
 	vmCacheInactivePerm  = 5 // inactive_perm_count
 	_VM_PROT_NONE        = 0

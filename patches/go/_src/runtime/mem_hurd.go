@@ -24,7 +24,7 @@ const (
 	memChunk = 64 << 10
 
 	// memReserve is how much of the machine's memory the heap leaves free.
-	memReserve = 512 << 10
+	memReserve = 1 << 20
 )
 
 // memUnused notes which pages of the heap are unused, by chunk. On a machine
@@ -102,24 +102,28 @@ func sysMapOS(v unsafe.Pointer, n uintptr, _ string) {
 // system without a place to page to, stops all who need memory. Hence a
 // program that needs too much shall know before.
 //
-// The least that the heap grows by is an arena, of which a small program uses
-// little: it needs only the reserve.
+// Of the first arena a small program uses little: it needs only the reserve.
 func memAvailable(n uintptr) bool {
-	if n <= heapArenaBytes {
+	if gcController.heapReleased.load()+gcController.heapFree.load()+gcController.heapInUse.load() <= heapArenaBytes {
 		n = 0
 	}
 	var m machMsg
 	if m.call(taskSelf, idVMStatistics) != 0 {
 		return true
 	}
-	pages := *m.word(m.n + 1 + vmStatisticsFree)
+	at := func(i uint32) uint32 { return *m.word(m.n + 1 + i) }
+	pages := at(vmStatisticsFree)
+	all := pages + at(vmStatisticsActive) + at(vmStatisticsInactive) + at(vmStatisticsWired)
 	m.reset()
 	if m.call(taskSelf, idVMCacheStatistics) == 0 {
 		// Pages of files are there for the taking.
-		pages += *m.word(m.n + 1 + vmCacheActivePerm)
-		pages += *m.word(m.n + 1 + vmCacheInactivePerm)
+		pages += at(vmCacheActivePerm) + at(vmCacheInactivePerm)
 	}
-	return uintptr(pages) >= (n+memReserve)/_PAGESIZE
+	// The kernel begins to look for pages to take from somebody, which is
+	// in vain, when 6 % or 600 pages of a zone of memory are left. There
+	// are two zones, of which that for DMA is small.
+	const low = 600
+	return uintptr(pages) >= (n+memReserve)/_PAGESIZE+low+uintptr(max(all*6/100, low))
 }
 
 func sysUnusedOS(v unsafe.Pointer, n uintptr) {
