@@ -87,7 +87,10 @@ func (n *Node) sendFile(ctx context.Context, local, remote string) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return problem.Wrap(trimmed(err), fmt.Sprintf("copy %s to %s:%s", local, n.name, remote), "")
+		// Of the node's message and its exit status, go-scp returns what comes
+		// first.
+		return problem.Wrap(trimmed(err), fmt.Sprintf("copy %s to %s:%s", local, n.name, remote),
+			fmt.Sprintf("see whether the directory is there and has room: hurdlab exec %s ls %s", n.name, path.Dir(remote)))
 	}
 	return nil
 }

@@ -133,6 +133,9 @@ func (n *Node) Start(ctx context.Context, c Cmd) (*Process, error) {
 	}
 	if err := session.Start(commandLine(c.Args)); err != nil {
 		session.Close()
+		if err == io.EOF {
+			return nil, n.lost()
+		}
 		return nil, fmt.Errorf("%s: start %s: %w", n.name, c.Args[0], err)
 	}
 	p := &Process{node: n, session: session, ctx: ctx}
@@ -177,10 +180,15 @@ func (p *Process) Wait() (Exit, error) {
 	case errors.As(err, &exit):
 		return Exit{Status: exit.ExitStatus(), Signal: exit.Signal(), Message: exit.Msg()}, nil
 	case errors.As(err, &missing):
-		return Exit{}, problem.New(fmt.Sprintf("the connection to %s was lost while the command ran", p.node.name),
-			"see what became of it: hurdlab status --name "+p.node.lab.spec.Name)
+		return Exit{}, p.node.lost()
 	}
 	return Exit{}, fmt.Errorf("%s: %w", p.node.name, err)
+}
+
+// lost says that a command was cut off, and that nobody knows how it ended.
+func (n *Node) lost() error {
+	return problem.New(fmt.Sprintf("the connection to %s was lost while the command ran", n.name),
+		"see what became of it: hurdlab status --name "+n.lab.spec.Name)
 }
 
 // A Result is how a command ended and what it said.

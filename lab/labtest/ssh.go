@@ -36,6 +36,9 @@ func (m *machine) serveSSH() error {
 		return err
 	}
 	files := store.New(store.Heap{}, 64<<20)
+	if err := files.Mkdir("/tmp", 0o777); err != nil {
+		return err
+	}
 	srv, err := sshd.New(sshd.Config{
 		HostKey: host, Authorized: keys, User: "root",
 		Run: func(ctx context.Context, s *sshd.Session) sshd.Exit { return m.command(ctx, files, s) },
