@@ -52,7 +52,10 @@ func checkSeal(root, key string) error {
 	}
 	for line := range strings.Lines(string(want)) {
 		if !have[line] {
-			_, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+			_, name, ok := strings.Cut(strings.TrimSpace(line), " ")
+			if !ok {
+				return fmt.Errorf("%s: %s has been cut short", root, sealName)
+			}
 			return fmt.Errorf("%s: file %s is missing or has changed", root, name)
 		}
 	}
