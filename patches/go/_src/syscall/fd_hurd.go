@@ -16,15 +16,20 @@ import (
 
 // An object is what a descriptor stands for.
 type object interface {
-	// read and write wait as long as they have to, but not when stopped
-	// says that they should not: then the error is EAGAIN.
-	read(p []byte, stopped func() bool) (int, error)
-	write(p []byte, stopped func() bool) (int, error)
+	// read and write wait as long as they have to, but not while stop is
+	// set: then the error is EAGAIN.
+	read(p []byte, stop *stopFlag) (int, error)
+	write(p []byte, stop *stopFlag) (int, error)
 	stat(*Stat_t) error
-	wake(mode int) // makes a read or write look at stopped
+	wake(mode int) // makes a read or write look at its stopFlag
 	pollable() bool
 	close()
 }
+
+// A stopFlag says whether calls should not wait; nil, that they may.
+type stopFlag struct{ flag atomic.Bool }
+
+func (s *stopFlag) isSet() bool { return s != nil && s.flag.Load() }
 
 // The two modes of waiting, as package internal/poll names them.
 const (
@@ -43,7 +48,8 @@ type openObject struct {
 type descriptor struct {
 	*openObject
 	refs      atomic.Int32
-	stopped   [2]atomic.Bool // by mode: calls are not to wait
+	stopRead  stopFlag
+	stopWrite stopFlag
 	nonblock  atomic.Bool
 	closeExec atomic.Bool
 	append    bool
@@ -131,23 +137,13 @@ func (d *descriptor) release() {
 	}
 }
 
-func (d *descriptor) stopFlag(mode int) *atomic.Bool {
-	if mode == pollWrite {
-		return &d.stopped[1]
-	}
-	return &d.stopped[0]
-}
-
-func (d *descriptor) readStopped() bool  { return d.stopped[0].Load() }
-func (d *descriptor) writeStopped() bool { return d.stopped[1].Load() }
-
 func read(fd int, p []byte) (n int, err error) {
 	d, err := useDescriptor(fd)
 	if err != nil {
 		return 0, err
 	}
 	defer d.release()
-	return d.read(p, d.readStopped)
+	return d.read(p, &d.stopRead)
 }
 
 func write(fd int, p []byte) (n int, err error) {
@@ -156,7 +152,7 @@ func write(fd int, p []byte) (n int, err error) {
 		return 0, err
 	}
 	defer d.release()
-	return d.write(p, d.writeStopped)
+	return d.write(p, &d.stopWrite)
 }
 
 func Close(fd int) error {
@@ -311,7 +307,11 @@ func stopIO(fd int, mode int, stop bool) {
 		return
 	}
 	defer d.release()
-	d.stopFlag(mode).Store(stop)
+	if mode == pollWrite {
+		d.stopWrite.flag.Store(stop)
+	} else {
+		d.stopRead.flag.Store(stop)
+	}
 	if stop {
 		d.wake(mode)
 	}
@@ -328,7 +328,7 @@ func waitIO(fd int) Errno {
 	}
 	defer d.release()
 	if o, ok := d.object.(*portObject); ok {
-		return o.waitConnect(d.writeStopped)
+		return o.waitConnect(&d.stopWrite)
 	}
 	return 0
 }
@@ -341,7 +341,7 @@ type consoleObject struct{ fd int }
 //go:noescape
 func runtime_write(fd uintptr, p unsafe.Pointer, n int32) int32
 
-func (o consoleObject) write(p []byte, _ func() bool) (int, error) {
+func (o consoleObject) write(p []byte, _ *stopFlag) (int, error) {
 	p = p[:min(len(p), ioMax)]
 	n := runtime_write(uintptr(o.fd), unsafe.Pointer(unsafe.SliceData(p)), int32(len(p)))
 	if n < 0 {
@@ -350,7 +350,7 @@ func (o consoleObject) write(p []byte, _ func() bool) (int, error) {
 	return int(n), nil
 }
 
-func (o consoleObject) read([]byte, func() bool) (int, error) { return 0, nil }
+func (o consoleObject) read([]byte, *stopFlag) (int, error) { return 0, nil }
 
 func (o consoleObject) stat(st *Stat_t) error {
 	*st = Stat_t{Mode: S_IFCHR | 0600, Nlink: 1, Blksize: 4096}

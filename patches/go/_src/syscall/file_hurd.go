@@ -33,10 +33,10 @@ type portObject struct {
 // for the answer, which the caller takes apart and frees. If one like it is
 // pending already, because its caller was stopped, it is that one. The caller
 // has op[i].
-func (o *portObject) perform(i int, stopped func() bool, id uint32, build func(*message)) (*call, error) {
+func (o *portObject) perform(i int, stop *stopFlag, id uint32, build func(*message)) (*call, error) {
 	c := o.pending[i]
 	if c == nil {
-		if stopped() {
+		if stop.isSet() {
 			return nil, EAGAIN
 		}
 		var err error
@@ -52,7 +52,7 @@ func (o *portObject) perform(i int, stopped func() bool, id uint32, build func(*
 		}
 		o.setPending(i, c)
 	}
-	over, err := c.wait(stopped)
+	over, err := c.wait(stop)
 	if !over {
 		return nil, EAGAIN
 	}
@@ -71,12 +71,12 @@ func (o *portObject) setPending(i int, c *call) {
 }
 
 // finish waits for a call of the mode that is pending.
-func (o *portObject) finish(i int, stopped func() bool) error {
+func (o *portObject) finish(i int, stop *stopFlag) error {
 	c := o.pending[i]
 	if c == nil {
 		return nil
 	}
-	over, err := c.wait(stopped)
+	over, err := c.wait(stop)
 	if !over {
 		return EAGAIN
 	}
@@ -122,19 +122,19 @@ func (o *portObject) close() {
 	portDeallocate(o.port)
 }
 
-func (o *portObject) read(p []byte, stopped func() bool) (int, error) {
+func (o *portObject) read(p []byte, stop *stopFlag) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
 	if o.socketState != nil && o.typ != SOCK_STREAM {
-		return o.receive(p, 0, nil, stopped)
+		return o.receive(p, 0, nil, stop)
 	}
 	o.op[0].Lock()
 	defer o.op[0].Unlock()
 	if len(o.left) > 0 {
 		return o.takeLeft(p), nil
 	}
-	c, err := o.perform(0, stopped, _io_read, func(m *message) {
+	c, err := o.perform(0, stop, _io_read, func(m *message) {
 		m.putInt64(-1) // at the file pointer
 		m.putWord(uintptr(min(len(p), ioMax)))
 	})
@@ -166,16 +166,16 @@ func (o *portObject) takeLeft(p []byte) int {
 	return n
 }
 
-func (o *portObject) write(p []byte, stopped func() bool) (int, error) {
+func (o *portObject) write(p []byte, stop *stopFlag) (int, error) {
 	o.op[1].Lock()
 	defer o.op[1].Unlock()
 	// An earlier write that was stopped: what of it was written is
 	// unknown to its caller, but not mixed with this one.
-	if err := o.finish(1, stopped); err != nil {
+	if err := o.finish(1, stop); err != nil {
 		return 0, err
 	}
 	p = p[:min(len(p), ioMax)]
-	c, err := o.perform(1, stopped, _io_write, func(m *message) {
+	c, err := o.perform(1, stop, _io_write, func(m *message) {
 		m.putBytes(p)
 		m.putInt64(-1)
 	})
@@ -616,7 +616,7 @@ func readlinkat(dirfd int, path string, buf []byte) (n int, err error) {
 	if st.Mode&S_IFMT != S_IFLNK {
 		return -1, EINVAL
 	}
-	return o.read(buf, func() bool { return false })
+	return o.read(buf, nil)
 }
 
 // inDir calls f with the directory of path and the name there.

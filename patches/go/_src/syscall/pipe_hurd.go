@@ -52,11 +52,11 @@ func Pipe2(fds []int, flags int) error {
 	return nil
 }
 
-func (r pipeReader) read(p []byte, stopped func() bool) (int, error) {
+func (r pipeReader) read(p []byte, stop *stopFlag) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for len(r.data) == 0 && r.writers && len(p) > 0 {
-		if stopped() {
+		if stop.isSet() {
 			return 0, EAGAIN
 		}
 		r.changed.Wait()
@@ -67,11 +67,11 @@ func (r pipeReader) read(p []byte, stopped func() bool) (int, error) {
 	return n, nil
 }
 
-func (w pipeWriter) write(p []byte, stopped func() bool) (int, error) {
+func (w pipeWriter) write(p []byte, stop *stopFlag) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.readers && len(w.data) == pipeSize && len(p) > 0 {
-		if stopped() {
+		if stop.isSet() {
 			return 0, EAGAIN
 		}
 		w.changed.Wait()
@@ -85,8 +85,8 @@ func (w pipeWriter) write(p []byte, stopped func() bool) (int, error) {
 	return n, nil
 }
 
-func (r pipeReader) write([]byte, func() bool) (int, error) { return 0, EBADF }
-func (w pipeWriter) read([]byte, func() bool) (int, error)  { return 0, EBADF }
+func (r pipeReader) write([]byte, *stopFlag) (int, error) { return 0, EBADF }
+func (w pipeWriter) read([]byte, *stopFlag) (int, error)  { return 0, EBADF }
 
 func (r pipeReader) close() { r.shut(&r.readers) }
 func (w pipeWriter) close() { w.shut(&w.writers) }

@@ -67,6 +67,7 @@ const (
 
 	_vm_allocate          = 2021
 	_vm_deallocate        = 2023
+	_vm_protect           = 2024
 	_mach_port_deallocate = 3206
 	_mach_port_mod_refs   = 3208
 
@@ -184,11 +185,11 @@ func sendMessage(m *message) uint32 {
 	return code
 }
 
-// wait waits for the answer, until stopped, which may be nil, says that it
-// should not: then it returns false, and the call goes on. Otherwise the call
-// is over: there is an error, or c is the answer to take apart.
-func (c *call) wait(stopped func() bool) (over bool, err error) {
-	for stopped == nil || !stopped() {
+// wait waits for the answer, but not while stop is set: then it returns false,
+// and the call goes on. Otherwise the call is over: there is an error, or c is
+// the answer to take apart.
+func (c *call) wait(stop *stopFlag) (over bool, err error) {
+	for !stop.isSet() {
 		n, code := c.poll.Recv(c.buf[:cap(c.buf)])
 		switch code {
 		case 0:
@@ -275,10 +276,15 @@ func machError(code uint32) error {
 	return errnoErr(Errno(code))
 }
 
-// kernelCall calls the kernel about this task.
+// kernelMessages are messages for kernelCall.
+var kernelMessages = sync.Pool{New: func() any { return &message{buf: make([]byte, msgHeaderSize, 128)} }}
+
+// kernelCall calls the kernel about this task, for what has no result.
 func kernelCall(id uint32, build func(*message)) uint32 {
-	m := message{buf: make([]byte, msgHeaderSize, 128)}
-	build(&m)
+	m := kernelMessages.Get().(*message)
+	defer kernelMessages.Put(m)
+	m.reset()
+	build(m)
 	m.setHeader(msgBitsRequest, MachTaskSelf(), 0, id)
 	n := uint32(len(m.buf))
 	m.buf = m.buf[:cap(m.buf)]

@@ -34,34 +34,27 @@ func (s *socketState) setConnectError(err error) {
 	}
 }
 
-// A noServerError says why there are no sockets of a family.
-type noServerError struct {
-	path string
-	err  error
+// A noRootError is why there are no sockets for a program that was started
+// without a root directory, in which their servers would be.
+type noRootError struct{}
+
+func (noRootError) Error() string {
+	return "no network: the program has no root directory, and so no /servers/socket"
 }
 
-func (e *noServerError) Error() string {
-	switch {
-	case initPort(initPortCRDIR) == _MACH_PORT_NULL:
-		return "no network: this program was started without a root directory, in which " + e.path + " would be"
-	case e.err == ENOENT:
-		return "no network: nothing serves " + e.path
-	}
-	return e.path + ": " + e.err.Error()
-}
-
-func (e *noServerError) Unwrap() error        { return EAFNOSUPPORT }
-func (e *noServerError) Is(target error) bool { return target == e.err }
+func (noRootError) Unwrap() error { return EAFNOSUPPORT }
 
 // socketServer returns a send right to the server of a family. It is not kept:
 // a look-up costs little, and the server may be another one next time.
 func socketServer(family int) (uint32, error) {
-	path := "/servers/socket/" + strconv.Itoa(family)
-	port, err := lookup(AT_FDCWD, path, 0, 0)
-	if err != nil {
-		return 0, &noServerError{path, err}
+	port, err := lookup(AT_FDCWD, "/servers/socket/"+strconv.Itoa(family), 0, 0)
+	switch {
+	case err == ENOENT && initPort(initPortCRDIR) == _MACH_PORT_NULL:
+		return 0, noRootError{}
+	case err == ENOENT:
+		return 0, EAFNOSUPPORT
 	}
-	return port, nil
+	return port, err
 }
 
 func socket(family, typ, proto int) (fd int, err error) {
@@ -193,18 +186,18 @@ func connect(fd int, addr unsafe.Pointer, addrlen _Socklen) error {
 	case d.nonblock.Load():
 		return EINPROGRESS
 	}
-	if e := o.waitConnect(func() bool { return false }); e != 0 {
+	if e := o.waitConnect(nil); e != 0 {
 		return e
 	}
 	return errnoErr(o.takeConnectError())
 }
 
 // waitConnect waits until a connect that was started is over.
-func (o *portObject) waitConnect(stopped func() bool) Errno {
+func (o *portObject) waitConnect(stop *stopFlag) Errno {
 	o.op[1].Lock()
 	defer o.op[1].Unlock()
 	if c := o.pending[1]; c != nil && c.id == _socket_connect {
-		if o.finish(1, stopped) != nil {
+		if o.finish(1, stop) != nil {
 			return EAGAIN
 		}
 	}
@@ -231,7 +224,7 @@ func Accept4(fd int, flags int) (nfd int, sa Sockaddr, err error) {
 	}
 	defer d.release()
 	o.op[0].Lock()
-	c, err := o.perform(0, d.readStopped, _socket_accept, nil)
+	c, err := o.perform(0, &d.stopRead, _socket_accept, nil)
 	o.op[0].Unlock()
 	if err != nil {
 		return -1, nil, err
@@ -328,7 +321,7 @@ func getsockopt(fd int, level int, name int, val unsafe.Pointer, vallen *_Sockle
 }
 
 // receive is recvfrom; rsa may be nil if nobody asks who sent it.
-func (o *portObject) receive(p []byte, flags int, rsa *RawSockaddrAny, stopped func() bool) (n int, err error) {
+func (o *portObject) receive(p []byte, flags int, rsa *RawSockaddrAny, stop *stopFlag) (n int, err error) {
 	var addr uint32
 	build := func(m *message) {
 		m.putInt32(uint32(flags))
@@ -349,7 +342,7 @@ func (o *portObject) receive(p []byte, flags int, rsa *RawSockaddrAny, stopped f
 		o.op[0].Lock()
 		defer o.op[0].Unlock()
 		var c *call
-		if c, err = o.perform(0, stopped, _socket_recv, build); err == nil {
+		if c, err = o.perform(0, stop, _socket_recv, build); err == nil {
 			take(&c.message)
 			err = c.check()
 			c.free()
@@ -374,9 +367,9 @@ func recvfrom(fd int, p []byte, flags int, from *RawSockaddrAny, fromlen *_Sockl
 	*fromlen = SizeofSockaddrAny
 	if o.typ == SOCK_STREAM && flags == 0 {
 		*from = RawSockaddrAny{}
-		return o.read(p, d.readStopped)
+		return o.read(p, &d.stopRead)
 	}
-	return o.receive(p, flags, from, d.readStopped)
+	return o.receive(p, flags, from, &d.stopRead)
 }
 
 func recvmsgRaw(fd int, p, oob []byte, flags int, rsa *RawSockaddrAny) (n, oobn int, recvflags int, err error) {
@@ -400,29 +393,29 @@ func sendmsgN(fd int, p, oob []byte, to unsafe.Pointer, addrlen _Socklen, flags 
 	}
 	defer d.release()
 	if to == nil && flags == 0 {
-		return o.write(p, d.writeStopped)
+		return o.write(p, &d.stopWrite)
 	}
 	o.op[1].Lock()
 	defer o.op[1].Unlock()
-	if err := o.finish(1, d.writeStopped); err != nil {
+	if err := o.finish(1, &d.stopWrite); err != nil {
 		return 0, err
 	}
 	var obj uint32
 	if to != nil {
 		// A program that sends to one address goes on to do so.
-		if addr := string(addrBytes(to, addrlen)); addr != o.addr {
-			if obj, err = o.createAddress([]byte(addr)); err != nil {
+		if addr := addrBytes(to, addrlen); string(addr) != o.addr {
+			if obj, err = o.createAddress(addr); err != nil {
 				return 0, err
 			}
 			portDeallocate(o.addrObj)
-			o.addr, o.addrObj = addr, obj
+			o.addr, o.addrObj = string(addr), obj
 		}
 		obj = o.addrObj
 	}
 	if o.typ == SOCK_STREAM {
 		p = p[:min(len(p), ioMax)]
 	}
-	c, err := o.perform(1, d.writeStopped, _socket_send, func(m *message) {
+	c, err := o.perform(1, &d.stopWrite, _socket_send, func(m *message) {
 		m.putPort(typeCopySend, obj)
 		m.putInt32(uint32(flags))
 		m.putBytes(p)

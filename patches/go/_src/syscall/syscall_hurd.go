@@ -257,7 +257,7 @@ func Getrusage(who int, rusage *Rusage) error                                   
 
 // mmap gives memory, but does not map files yet.
 func mmap(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error) {
-	if addr != 0 || flags&(MAP_ANON|MAP_FIXED) != MAP_ANON || prot != PROT_READ|PROT_WRITE {
+	if addr != 0 || flags&(MAP_ANON|MAP_FIXED) != MAP_ANON {
 		return 0, ENOSYS
 	}
 	err := rpc(MachTaskSelf(), _vm_allocate, func(m *message) {
@@ -265,6 +265,19 @@ func mmap(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, err
 		m.putWord(length)
 		m.putBool(true) // anywhere
 	}, func(m *message) { addr = m.word() })
+	if err != nil || prot == PROT_READ|PROT_WRITE {
+		return addr, err
+	}
+	err = rpc(MachTaskSelf(), _vm_protect, func(m *message) {
+		m.putWord(addr)
+		m.putWord(length)
+		m.putBool(false) // not the maximum
+		// To the kernel reading is 1, writing 2, executing 4.
+		m.putInt32(uint32(prot>>2&1 | prot&2 | prot&1<<2))
+	}, nil)
+	if err != nil {
+		munmap(addr, length)
+	}
 	return addr, err
 }
 
