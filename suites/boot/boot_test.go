@@ -115,7 +115,8 @@ var _ = Describe("a lab of two nodes", Ordered, func() {
 			Entry("a division by zero", SpecTimeout(time.Minute), "divide", "integer divide by zero"),
 			Entry("a wild pointer", SpecTimeout(time.Minute), "wild", "unexpected fault address"),
 			Entry("a deadlock", SpecTimeout(time.Minute), "deadlock", "all goroutines are asleep"),
-			Entry("endless recursion", SpecTimeout(3*time.Minute), "stack", "stack exceeds"),
+			Entry("endless recursion", SpecTimeout(time.Minute), "stack", "stack overflow"),
+			Entry("more memory than there is", SpecTimeout(2*time.Minute), "memory", "out of memory"),
 		)
 
 		It("ends when nobody waits for it any more", func(ctx SpecContext) {

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime/debug"
 	"sort"
 	"strings"
 	"unsafe"
@@ -20,7 +21,10 @@ var ways = map[string]func(){
 	"deadlock": func() {
 		select {}
 	},
-	"stack": func() { fmt.Println(deep(1)) },
+	"stack": func() {
+		debug.SetMaxStack(8 << 20) // the default is more memory than a node has
+		fmt.Println(deep(1))
+	},
 	"memory": func() {
 		var all [][]byte
 		for {
