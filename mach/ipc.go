@@ -293,8 +293,8 @@ func callKernel(port Port, m *Message, block bool) error {
 	m.SetDest(port, CopySend)
 	m.Bind(addressOf)
 	size := len(m.Buffer(0))
-	b := m.Buffer(replyRoom)
-	b = b[:cap(b)]
+	b := m.Buffer(0)
+	b = b[:cap(b)] // enough for most; else the kernel says
 	trap, option := machMsg, uint32(optSend|optSendTimeout|optRcv|optRcvTimeout|optRcvLarge)
 	if block {
 		trap, option = machMsgBlock, optSend|optRcv|optRcvLarge
