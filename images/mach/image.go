@@ -152,7 +152,9 @@ func (m *image) Machine(ctx context.Context, id images.Identity) (*images.Machin
 		// The kernel has no source of randomness: the programs use RDRAND.
 		Args:   []string{"-cpu", "qemu32,+rdrand"},
 		Kernel: parts.kernel,
-		Append: "console=com0",
+		// Looking for disks that are not there takes the kernel's IDE driver
+		// two seconds, two thirds of the boot.
+		Append: "console=com0 noide",
 		Modules: []images.Module{{
 			Path: parts.boot,
 			Line: "--host-port=${host-port} --device-port=${device-port} $(task-create) $(task-resume)",
