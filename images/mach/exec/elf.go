@@ -107,6 +107,18 @@ func parse(data []byte) (*image, error) {
 	return bad("its entry point %#x is in no executable segment", img.entry)
 }
 
+// private returns how much memory a program is likely to take that it does not
+// share: what is writable and not zero, in bytes.
+func (img *image) private() uint64 {
+	var n uint64
+	for _, s := range img.segments {
+		if s.write {
+			n += uint64(s.n)
+		}
+	}
+	return n
+}
+
 // A piece is a run of pages of a segment with contents from the file: either
 // pages of the file as they are, which can be shared, or one page that is put
 // together.

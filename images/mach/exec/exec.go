@@ -30,6 +30,18 @@ import (
 // and a Go program uses a few KiB of this stack.
 const stackSize = 1 << 20
 
+// Without a pager, a machine that runs out of memory loses programs at random,
+// or stops. So a program is only started if its own pages and what a small Go
+// program takes (half a megabyte, measured) leave reserve for the kernel, the
+// network stack and programs that grow. In bytes.
+const (
+	programMemory = 512 << 10
+	reserve       = 6 << 20
+)
+
+// ErrNoMemory says that the machine has no room for the program.
+var ErrNoMemory = fmt.Errorf("not enough memory to start it: %w", hurdio.ENOMEM)
+
 // maxArgs bounds arguments and environment together, in bytes.
 const maxArgs = 1 << 20
 
@@ -82,6 +94,9 @@ func Start(t *proc.Table, x ports.Exporter, s Spec) (*proc.Process, error) {
 	if err == nil {
 		err = checkArgs(s.Args, s.Env)
 	}
+	if err == nil {
+		err = checkMemory(img)
+	}
 	if err != nil {
 		s.Release()
 		return nil, err
@@ -116,6 +131,18 @@ func checkArgs(args, env []string) error {
 	}
 	if n > maxArgs {
 		return fmt.Errorf("%w: arguments and environment have %d bytes, the limit is %d", mach.Errno(7), n, maxArgs)
+	}
+	return nil
+}
+
+// checkMemory fails if the machine is short of memory.
+func checkMemory(img *image) error {
+	st, err := mach.VMStats(mach.TaskSelf())
+	if err != nil {
+		return fmt.Errorf("free memory: %w", err)
+	}
+	if free, need := uint64(st.Free)*uint64(st.PageSize), img.private()+programMemory+reserve; free < need {
+		return fmt.Errorf("%w (%d kB are free, %d kB needed)", ErrNoMemory, free>>10, need>>10)
 	}
 	return nil
 }
