@@ -76,6 +76,24 @@ func BenchmarkCall(b *testing.B) {
 		}
 		ratio(b)
 	})
+	b.Run("port set", func(b *testing.B) {
+		b.ReportAllocs()
+		s := must(mach.NewPortSet())(b)
+		port := must(mach.PortAllocate(mach.TaskSelf(), mach.RightReceive))(b)
+		check(b, mach.PortInsertRight(mach.TaskSelf(), port, port, mach.MakeSend))
+		check(b, s.Add(port))
+		done := make(chan error)
+		go func() { done <- mach.Serve(context.Background(), s, echo) }()
+		m := mach.NewMessage(0)
+		for b.Loop() {
+			check(b, callEcho(context.Background(), port, m, 1))
+		}
+		ratio(b)
+		check(b, s.Close())
+		<-done
+		check(b, mach.DestroyReceive(port))
+		check(b, mach.Deallocate(port))
+	})
 	b.Run("goroutine with context", func(b *testing.B) {
 		b.ReportAllocs()
 		port, stop := serve(b, echo)

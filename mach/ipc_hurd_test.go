@@ -279,6 +279,11 @@ func TestOutOfLine(t *testing.T) {
 				reply.PutMemory(mach.Byte, addr, n, true)
 				return nil
 			},
+			// Answers with data that it has not taken.
+			5002: func(ctx context.Context, req, reply *mach.Message) error {
+				reply.PutData(mach.Byte, req.TakeData(-1))
+				return req.End()
+			},
 		})
 		defer stop()
 		for _, size := range []int{0, 1, 100, 2048, 2049, 4096, 5000, 1 << 20} {
@@ -301,14 +306,16 @@ func TestOutOfLine(t *testing.T) {
 			check(t, m.End())
 			mach.Destroy(m)
 
-			m = mach.NewMessage(5001)
-			m.PutOOLData(mach.Byte, data)
-			check(t, mach.Call(t.Context(), port, m))
-			if got := m.TakeData(-1); !bytes.Equal(got, data) {
-				t.Errorf("%d bytes came back as %d others", size, len(got))
+			for _, id := range []int32{5001, 5002} {
+				m = mach.NewMessage(id)
+				m.PutOOLData(mach.Byte, data)
+				check(t, mach.Call(t.Context(), port, m))
+				if got := m.TakeData(-1); !bytes.Equal(got, data) {
+					t.Errorf("%d: %d bytes came back as %d others", id, size, len(got))
+				}
+				check(t, m.End())
+				mach.Destroy(m)
 			}
-			check(t, m.End())
-			mach.Destroy(m)
 		}
 	})
 

@@ -25,6 +25,7 @@ type fakeKernel struct {
 	mem      reference.Memory
 	released []string // what was given back
 	sent     []*Message
+	queued   []byte // a reply that did not fit
 }
 
 func (k *fakeKernel) layout() wire.Layout { return k.l }
@@ -33,6 +34,9 @@ func (k *fakeKernel) memory() wire.Memory { return k.mem }
 
 func (k *fakeKernel) message(b []byte, option uint32, size int, rcvName Port) KernReturn {
 	k.t.Helper()
+	if option&optSend == 0 {
+		return k.receive(b)
+	}
 	got, err := wire.Parse(k.l, bytes.Clone(b[:size]), nil)
 	if err != nil {
 		k.t.Errorf("%v: %v", k.l, err)
@@ -76,7 +80,14 @@ func (k *fakeKernel) message(b []byte, option uint32, size int, rcvName Port) Ke
 	reply.SetDest(0, 0)
 	k.mem = reference.Memory{}
 	reply.Bind(k.mem.Bind)
-	copy(b, reply.Buffer(0))
+	k.queued = reply.Buffer(0)
+	return k.receive(b)
+}
+
+func (k *fakeKernel) receive(b []byte) KernReturn {
+	if copy(b, k.queued) < len(k.queued) {
+		return RcvTooLarge // the size is in the header
+	}
 	return KernSuccess
 }
 

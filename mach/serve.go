@@ -16,7 +16,8 @@ type Source interface {
 // It takes the arguments from req and puts the results into reply, which has
 // the id of the answer and the return code of success already. If it returns
 // an error, reply is not sent but the error's [Code]. In any case, what is
-// left in req is destroyed, so that a handler only need take what it keeps.
+// left in req is destroyed, after the answer has been sent, so that a handler
+// only need take what it keeps and may answer with data that it did not take.
 // req and reply are used again for the next request.
 //
 // To answer later, a handler calls [Defer] and returns [NoReply].
@@ -128,10 +129,10 @@ func Dispatch(ctx context.Context, h Handler, req, reply *Message) error {
 		Reset(reply, id)
 		reply.PutInt32(int32(Code(err)))
 	}
-	to, disp := req.TakeRemote()
-	Destroy(req)
-	reply.SetDest(to, disp)
-	return sendNow(reply)
+	reply.SetDest(req.TakeRemote())
+	err = sendNow(reply)
+	Destroy(req) // last, because reply may have data that is req's
+	return err
 }
 
 // Serve answers the messages that arrive at src with h, one after the other,
