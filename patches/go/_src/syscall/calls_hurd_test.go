@@ -7,6 +7,7 @@ package syscall_test
 import (
 	"bytes"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -450,5 +451,56 @@ func TestHurdSocket(t *testing.T) {
 	}
 	if in, ok := from.(*syscall.SockaddrInet4); !ok || in.Port != 0x1234 {
 		t.Errorf("received from %v", from)
+	}
+}
+
+// TestHurdAbandon closes sockets that have connections to accept, answered
+// too late: nothing of them may be left.
+func TestHurdAbandon(t *testing.T) {
+	held := make(chan *syscall.TestRequest, 10)
+	server := syscall.NewTestServer(func(r *syscall.TestRequest) { held <- r })
+	defer server.Close()
+	conns := make([]*syscall.TestServer, 30)
+	for i := range conns {
+		conns[i] = syscall.NewTestServer(func(*syscall.TestRequest) {})
+		defer conns[i].Close()
+	}
+	var before int
+	for i, conn := range conns {
+		if i == 10 {
+			before = syscall.PortNames() - syscall.IdleCalls()
+		}
+		fd, err := syscall.InstallTestPort(server.Send(), syscall.SOCK_STREAM)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		go func() {
+			_, _, err := syscall.Accept(fd)
+			done <- err
+		}()
+		r := <-held
+		syscall.StopIO(fd, 'r', true)
+		if err := <-done; err != syscall.EAGAIN {
+			t.Fatalf("stopped accept: %v", err)
+		}
+		r.Answer(0, func(a syscall.TestAnswer) { a.Right(conn); a.Right(nil) })
+		if i%2 == 0 {
+			runtime.Gosched() // perhaps the poller takes the answer
+		}
+		syscall.Close(fd)
+		if id := (<-held).ID; id != interruptOp {
+			t.Fatalf("request %d", id)
+		}
+	}
+	if n := syscall.PortNames() - syscall.IdleCalls() - before; n > 2 || n < -2 {
+		t.Errorf("%d ports more than before", n)
+	}
+	// A right that is left would be found here: the name is that of the
+	// receive right, so that only the references tell.
+	for _, conn := range conns {
+		if n := conn.SendRefs(); n != 1 {
+			t.Errorf("%d references to a connection, want 1", n)
+		}
 	}
 }

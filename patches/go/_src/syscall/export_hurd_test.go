@@ -66,6 +66,19 @@ func (s *TestServer) Send() uint32 {
 	return s.Port
 }
 
+// SendRefs is the number of send rights for the port of s in this task.
+func (s *TestServer) SendRefs() int {
+	var refs uint32
+	err := rpc(MachTaskSelf(), 3207, func(m *message) { // mach_port_get_refs
+		m.putName(s.Port)
+		m.putInt32(0) // MACH_PORT_RIGHT_SEND
+	}, func(m *message) { refs = m.int32() })
+	if err != nil {
+		panic(err)
+	}
+	return int(refs)
+}
+
 // Close destroys the port.
 func (s *TestServer) Close() {
 	s.poll.Close()

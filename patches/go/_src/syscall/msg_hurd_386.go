@@ -39,7 +39,9 @@ const (
 
 	typeInt32    = 2 // of the elements of arrays
 	typeChar     = 8
+	typeReceive  = 16 // as received
 	typeSend     = 17
+	typeSendOnce = 18
 	typeMakeSend = 20
 	typeCopySend = 19
 
@@ -260,4 +262,50 @@ func (m *message) ints() []uint32 {
 		vmDeallocate(b)
 	}
 	return v
+}
+
+// destroy gives up what is in m, a message that was received and that nobody
+// wants: its rights and its memory.
+func (m *message) destroy() {
+	le := byteorder.LEUint32
+	for off := msgHeaderSize; off+8 <= len(m.buf); {
+		desc := le(m.buf[off:])
+		typ, bits, n := desc&0xff, desc>>8&0xff, int(desc>>16&0xfff)
+		off += 4
+		if desc&descLong != 0 {
+			if off+8 > len(m.buf) {
+				return
+			}
+			typ, bits, n = le(m.buf[off:])&0xffff, le(m.buf[off:])>>16, int(le(m.buf[off+4:]))
+			off += 8
+		}
+		size := int(uint64(bits) * uint64(n) / 8)
+		var data []byte
+		if desc&descInline != 0 {
+			if size < 0 || size > len(m.buf)-off {
+				return
+			}
+			data = m.buf[off : off+size]
+			off += (size + msgAlign - 1) &^ (msgAlign - 1)
+		} else {
+			if off+4 > len(m.buf) {
+				return
+			}
+			if size > 0 {
+				data = unsafe.Slice((*byte)(kernelPointer(uintptr(le(m.buf[off:])))), size)
+			}
+			off += 4
+		}
+		for i := 0; i+4 <= len(data); i += 4 {
+			switch typ {
+			case typeReceive:
+				portDestroyReceive(le(data[i:]))
+			case typeSend, typeSendOnce:
+				portDeallocate(le(data[i:]))
+			}
+		}
+		if desc&descInline == 0 {
+			vmDeallocate(data)
+		}
+	}
 }

@@ -159,10 +159,23 @@ func (c *call) free() {
 }
 
 // abandon ends a call that may still be answered. With the reply port goes
-// the answer, and what rights are in it.
+// the answer, and what rights are in it, unless the poller has it already.
 func (c *call) abandon() {
 	c.poll.Close()
 	portDestroyReceive(c.reply)
+	for {
+		n, code := c.poll.Recv(c.buf[:cap(c.buf)])
+		switch code {
+		case 0:
+			c.received(n)
+			c.destroy()
+		case _MACH_RCV_INTERRUPTED:
+		case _MACH_RCV_TOO_LARGE:
+			c.buf = make([]byte, n)
+		default: // no more
+			return
+		}
+	}
 }
 
 // send makes the call.
