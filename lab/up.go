@@ -106,7 +106,7 @@ func Up(ctx context.Context, spec Spec) (_ *Lab, err error) {
 		return nil, context.Cause(ctx)
 	}
 	if end, endErr := dir.End(); endErr == nil && errors.Is(err, errDaemonGone) {
-		err = errors.New(end.Why) // it was too quick for us to hear it
+		err = problem.New(end.Why, end.Do) // it was too quick for us to hear it
 	}
 	return nil, u.explain(err)
 }

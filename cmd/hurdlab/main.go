@@ -86,7 +86,10 @@ func run(catalogue func(imageOptions) (images.Catalogue, error)) int {
 		return 0
 	case errors.As(err, &status):
 		return int(status)
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+	case ctx.Err() != nil:
+		if !errors.Is(err, context.Canceled) {
+			a.printError(err) // it may have come of the interruption, or before
+		}
 		fmt.Fprintln(a.err, "hurdlab: interrupted")
 		return statusInterrupted
 	}

@@ -21,6 +21,7 @@ import (
 
 	"hurdlab/images"
 	"hurdlab/lab"
+	"hurdlab/lab/api"
 	"hurdlab/lab/labtest"
 	"hurdlab/lab/state"
 )
@@ -90,6 +91,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"waitconsole": waitConsole,
+			"waitstate":   waitState,
 			"killdaemon":  killDaemon,
 			"listen":      listen,
 		},
@@ -118,6 +120,17 @@ func waitConsole(ts *testscript.TestScript, neg bool, args []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	ts.Check(openLab(ts, args[0]).Node(args[1]).WaitConsole(ctx, 0, regexp.MustCompile(regexp.QuoteMeta(args[2]))))
+}
+
+// waitState LAB NODE STATE waits until a node is in a state.
+func waitState(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: waitstate lab node state")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_, err := openLab(ts, args[0]).Node(args[1]).WaitState(ctx, api.NodeState(args[2]))
+	ts.Check(err)
 }
 
 // killDaemon LAB kills the daemon of a lab, and returns when it is dead.

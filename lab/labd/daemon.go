@@ -179,7 +179,7 @@ func (d *daemon) run(leash *os.File) error {
 	if errors.Is(why, errDown) || errors.Is(why, errGone) {
 		return nil // the directory is deleted
 	}
-	if err := d.dir.WriteEnd(&state.End{Time: time.Now(), Why: why.Error()}); err != nil {
+	if err := d.dir.WriteEnd(&state.End{Time: time.Now(), Why: why.Error(), Do: problem.Advice(why)}); err != nil {
 		return err
 	}
 	return why

@@ -47,6 +47,9 @@ func Check(ctx context.Context, bin string) (Version, error) {
 		return Version{}, missing(bin)
 	}
 	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	if ctx.Err() != nil {
+		return Version{}, context.Cause(ctx)
+	}
 	if err != nil {
 		return Version{}, problem.Wrap(err, fmt.Sprintf("%s does not run", path), "reinstall QEMU: sudo "+installCommand())
 	}

@@ -48,8 +48,10 @@ type monitor struct {
 	gone  chan struct{}
 }
 
-// newMonitor makes a monitor of a connection to QEMU, which it takes over.
-func newMonitor(ctx context.Context, conn net.Conn, log io.Writer, event func(qmp.Event)) (*monitor, error) {
+// newMonitor makes a monitor of a connection to QEMU, which it takes over. It
+// calls event with each event and, even if it fails, ended when no more will
+// come.
+func newMonitor(ctx context.Context, conn net.Conn, log io.Writer, event func(qmp.Event), ended func()) (*monitor, error) {
 	m := &monitor{conn: conn, turn: make(chan struct{}, 1), gone: make(chan struct{})}
 	if log == nil {
 		log = io.Discard
@@ -59,16 +61,17 @@ func newMonitor(ctx context.Context, conn net.Conn, log io.Writer, event func(qm
 	m.relay, m.qmp, err = dialSelf()
 	if err != nil {
 		conn.Close()
+		ended()
 		return nil, fmt.Errorf("connect to QEMU's monitor: %w", err)
 	}
 	go func() {
+		defer ended()
 		defer m.close()
 		m.fromQEMU(log, event)
 	}()
-	go func() {
-		defer m.close()
-		io.Copy(io.MultiWriter(m.conn, &prefixer{w: log, prefix: "> "}), m.relay)
-	}()
+	// If QEMU has gone the other direction will see it, and read before what
+	// QEMU has said last; so this one closes nothing.
+	go io.Copy(io.MultiWriter(m.conn, &prefixer{w: log, prefix: "> "}), m.relay)
 	connected := make(chan error, 1)
 	go func() {
 		connected <- m.qmp.Connect()

@@ -115,8 +115,11 @@ func Start(ctx context.Context, cfg Config) (_ *Process, err error) {
 	p.cmd.WaitDelay = time.Second // if something inherited stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 
-	drained := make(chan struct{})
-	if err := p.launch(drained); err != nil {
+	// What comes from the console and the monitor when the process has ended
+	// belongs to its end as well.
+	var output sync.WaitGroup
+	output.Add(2)
+	if err := p.launch(&output); err != nil {
 		for _, c := range ours {
 			c.Close()
 		}
@@ -128,10 +131,10 @@ func Start(ctx context.Context, cfg Config) (_ *Process, err error) {
 	}
 	theirs = nil
 	go func() {
-		defer close(drained)
+		defer output.Done()
 		p.readConsole(&cfg)
 	}()
-	p.monitor, err = newMonitor(ctx, monitorConn, cfg.MonitorLog, p.event)
+	p.monitor, err = newMonitor(ctx, monitorConn, cfg.MonitorLog, p.event, output.Done)
 	if err != nil {
 		p.Kill()
 		<-p.done
@@ -148,8 +151,8 @@ func Start(ctx context.Context, cfg Config) (_ *Process, err error) {
 //
 // Linux sends the parent-death signal when the thread that started the
 // process ends, not the program. So one goroutine, locked to its thread,
-// starts the process and stays until it has ended.
-func (p *Process) launch(drained <-chan struct{}) error {
+// starts the process and stays until it has ended and all its output is read.
+func (p *Process) launch(output *sync.WaitGroup) error {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
@@ -160,7 +163,7 @@ func (p *Process) launch(drained <-chan struct{}) error {
 			return
 		}
 		err = p.cmd.Wait()
-		<-drained
+		output.Wait()
 		p.finish(err)
 		close(p.done)
 	}()

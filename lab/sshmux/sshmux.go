@@ -190,8 +190,9 @@ func (u *Upstream) pass(ctx context.Context, nc ssh.NewChannel) {
 		io.Copy(up, down)
 		up.CloseWrite()
 	}()
+	var answering sync.Mutex // held while the client is owed an answer
 	go func() {
-		forward(up, downReqs)
+		forward(up, downReqs, &answering)
 		// The client has closed the channel, or gone away.
 		up.Close()
 	}()
@@ -199,17 +200,23 @@ func (u *Upstream) pass(ctx context.Context, nc ssh.NewChannel) {
 	output.Go(func() { io.Copy(down, up) })
 	output.Go(func() { io.Copy(down.Stderr(), up.Stderr()) })
 	// The exit status is a request, and comes before the channel is closed.
-	forward(down, upReqs)
+	forward(down, upReqs, new(sync.Mutex))
 	output.Wait()
 	down.CloseWrite()
+	// A command may be over before we have passed on that it was started.
+	answering.Lock()
+	defer answering.Unlock()
 }
 
-// forward passes requests on, with their answers.
-func forward(to ssh.Channel, reqs <-chan *ssh.Request) {
+// forward passes requests on, with their answers. It holds answering
+// meanwhile.
+func forward(to ssh.Channel, reqs <-chan *ssh.Request, answering *sync.Mutex) {
 	for r := range reqs {
+		answering.Lock()
 		ok, err := to.SendRequest(r.Type, r.WantReply, r.Payload)
 		if r.WantReply {
 			r.Reply(ok && err == nil, nil)
 		}
+		answering.Unlock()
 	}
 }

@@ -158,6 +158,29 @@ func TestSessionsPassThrough(t *testing.T) {
 	}
 }
 
+// TestManyShortCommands has commands that are over before their start has been
+// confirmed.
+func TestManyShortCommands(t *testing.T) {
+	r := newRig(t, func(context.Context, *sshd.Session) sshd.Exit { return sshd.Exit{} })
+	c := r.client(t.Context())
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 200 {
+				s, err := c.NewSession()
+				if err == nil {
+					err = s.Run("x")
+				}
+				if err != nil {
+					t.Errorf("a command that does nothing: %v", err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 func TestSignalsPassThrough(t *testing.T) {
 	r := newRig(t, func(ctx context.Context, s *sshd.Session) sshd.Exit {
 		io.WriteString(s.Stdout, "r")

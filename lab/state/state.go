@@ -198,6 +198,8 @@ type Daemon struct {
 type End struct {
 	Time time.Time `json:"time"`
 	Why  string    `json:"why"`
+	// Do says what the user can do about it, if anything.
+	Do string `json:"do,omitempty"`
 }
 
 // WriteLab records what the lab is.
