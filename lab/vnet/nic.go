@@ -183,7 +183,6 @@ func (a *attachment) drain(deliver func(frame []byte)) {
 			var frame []byte
 			frame, b = stream.Cut(b)
 			deliver(frame)
-			a.queue.Free(stream.Size(len(frame)))
 		}
 	}
 }

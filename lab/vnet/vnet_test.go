@@ -324,6 +324,86 @@ func TestStuckNode(t *testing.T) {
 	})
 }
 
+// The room of what a slow node has taken is free again, before it has taken
+// all that was written for it.
+func TestSlowNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, w := three(t, Config{QueueBytes: 4 * writeBytes})
+		full := func() uint64 {
+			synctest.Wait()
+			return counters(t, s, "node2").Full
+		}
+		payload := strings.Repeat("x", 1000)
+		for full() == 0 {
+			w[0].send(w[1].nic.MAC(), payload)
+		}
+		// The first write had one frame, the second has as much as fits.
+		if _, err := io.CopyN(io.Discard, w[1].conn, 1018+writeBytes); err != nil {
+			t.Fatal(err)
+		}
+		w[0].send(w[1].nic.MAC(), payload)
+		if n := full(); n != 1 {
+			t.Errorf("%d frames dropped, want 1", n)
+		}
+	})
+}
+
+// A stubborn connection fails to write, and goes on to read after Close.
+type stubborn struct {
+	net.Conn
+	release chan []byte
+}
+
+func (c *stubborn) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+func (c *stubborn) Close() error              { return nil }
+func (c *stubborn) Read(b []byte) (int, error) {
+	data, ok := <-c.release
+	if !ok {
+		return 0, io.EOF
+	}
+	return copy(b, data), nil
+}
+
+// What comes by a connection that was given up does not enter the switch.
+func TestNothingAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, w := three(t, Config{})
+		late := stream.Append(nil, frame(w[2].nic.MAC(), w[1].nic.MAC(), "late"))
+
+		c := &stubborn{release: make(chan []byte)}
+		gone := attach(t, w[1].nic, c)
+		w[0].send(w[1].nic.MAC(), "this fails")
+		synctest.Wait()
+		if k := counters(t, s, "node2"); k.Attached || k.Detached != io.ErrClosedPipe.Error() {
+			t.Errorf("attached %v, %q", k.Attached, k.Detached)
+		}
+		before := counters(t, s, "node2").InFrames
+		c.release <- late
+		<-gone
+		if n := counters(t, s, "node2").InFrames; n != before {
+			t.Errorf("%d frames came in after the end", n-before)
+		}
+
+		// Detach waits until nothing can come any more.
+		c = &stubborn{release: make(chan []byte)}
+		attach(t, w[1].nic, c)
+		detached := false
+		go func() {
+			w[1].nic.Detach()
+			detached = true
+		}()
+		synctest.Wait()
+		if detached {
+			t.Error("Detach has not waited for the reader")
+		}
+		close(c.release)
+		synctest.Wait()
+		if !detached {
+			t.Error("Detach still waits")
+		}
+	})
+}
+
 func TestBadFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, w := three(t, Config{})
@@ -368,6 +448,30 @@ func TestDelay(t *testing.T) {
 		w[0].wants("back")
 		if d := time.Since(began); d != 35*time.Millisecond {
 			t.Errorf("the other direction is delayed: %v", d-35*time.Millisecond)
+		}
+	})
+}
+
+// A frame with a short delay does not wait for one with a long delay.
+func TestShortDelayAfterLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, w := three(t, Config{})
+		for to, d := range map[string]time.Duration{"node2": 30 * time.Millisecond, "node3": 10 * time.Millisecond} {
+			if err := s.SetFaults("node1", to, Faults{Delay: d}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		w[0].send(w[1].nic.MAC(), "long")
+		synctest.Wait()
+		w[0].send(w[2].nic.MAC(), "short")
+		w[2].wants("short")
+		if d := time.Since(began); d != 10*time.Millisecond {
+			t.Errorf("the short delay took %v", d)
+		}
+		w[1].wants("long")
+		if d := time.Since(began); d != 30*time.Millisecond {
+			t.Errorf("the long delay took %v", d)
 		}
 	})
 }
@@ -511,6 +615,11 @@ func TestState(t *testing.T) {
 	s.Heal()
 	s.ClearFaults()
 	check(`{"seed":42}`)
+	// All nodes does not mean the gateway.
+	if err := s.SetFaults("node1", AllNodes, Faults{Loss: 1}); err != nil {
+		t.Fatal(err)
+	}
+	check(`{"seed":42,"links":[{"from":"node1","to":"node2","faults":{"loss":1}},{"from":"node1","to":"node3","faults":{"loss":1}}]}`)
 }
 
 func TestBadFaults(t *testing.T) {
