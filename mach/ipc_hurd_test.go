@@ -161,47 +161,53 @@ func TestCancelStorm(t *testing.T) {
 	})
 }
 
-// Several receivers of one port: each context ends its own.
+// receiveContexts tests that of several calls of Receive, each context ends
+// its own.
+func receiveContexts(t *testing.T, src mach.Source, port mach.Port) {
+	t.Helper()
+	const n = 10
+	type end struct {
+		i   int
+		err error
+	}
+	ends := make(chan end)
+	var cancels [n]context.CancelFunc
+	var ready sync.WaitGroup
+	for i := range n {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancels[i] = cancel
+		ready.Add(1)
+		go func() {
+			ready.Done()
+			ends <- end{i, src.Receive(ctx, mach.NewMessage(0))}
+		}()
+	}
+	ready.Wait()
+	for i := n - 1; i >= 3; i-- { // not in the order in which they wait
+		cancels[i]()
+		if e := <-ends; e.i != i || !errors.Is(e.err, context.Canceled) {
+			t.Errorf("cancelled %d, ended %d with %v", i, e.i, e.err)
+		}
+	}
+	check(t, mach.Send(t.Context(), port, mach.MakeSend, mach.NewMessage(1)))
+	if e := <-ends; e.err != nil || e.i > 2 {
+		t.Errorf("message went to %d with %v", e.i, e.err)
+	}
+	// At once, so that wakes meet.
+	for i := range 3 {
+		cancels[i]()
+	}
+	for range 2 {
+		if e := <-ends; !errors.Is(e.err, context.Canceled) {
+			t.Errorf("ended %d with %v", e.i, e.err)
+		}
+	}
+}
+
 func TestReceiveContext(t *testing.T) {
 	leaks(t, func() {
 		r := receiver(t)
-		const n = 10
-		type end struct {
-			i   int
-			err error
-		}
-		ends := make(chan end)
-		var cancels [n]context.CancelFunc
-		var ready sync.WaitGroup
-		for i := range n {
-			ctx, cancel := context.WithCancel(t.Context())
-			cancels[i] = cancel
-			ready.Add(1)
-			go func() {
-				ready.Done()
-				ends <- end{i, r.Receive(ctx, mach.NewMessage(0))}
-			}()
-		}
-		ready.Wait()
-		for i := n - 1; i >= 3; i-- { // not in the order in which they wait
-			cancels[i]()
-			if e := <-ends; e.i != i || !errors.Is(e.err, context.Canceled) {
-				t.Errorf("cancelled %d, ended %d with %v", i, e.i, e.err)
-			}
-		}
-		check(t, mach.Send(t.Context(), r.Port(), mach.MakeSend, mach.NewMessage(1)))
-		if e := <-ends; e.err != nil || e.i > 2 {
-			t.Errorf("message went to %d with %v", e.i, e.err)
-		}
-		// At once, so that wakes meet.
-		for i := range 3 {
-			cancels[i]()
-		}
-		for range 2 {
-			if e := <-ends; !errors.Is(e.err, context.Canceled) {
-				t.Errorf("ended %d with %v", e.i, e.err)
-			}
-		}
+		receiveContexts(t, r, r.Port())
 		check(t, r.Close())
 	})
 }
@@ -225,6 +231,12 @@ func TestSendFull(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := send(ctx, 3); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		// So does a call, whose right to reply the kernel has made by then.
+		ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		if err := mach.Call(ctx, port, mach.NewMessage(4)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		sent := make(chan error)
@@ -485,6 +497,18 @@ func TestNotifications(t *testing.T) {
 		}
 		check(t, mach.Deallocate(port)) // the reference of the notification
 		check(t, mach.Deallocate(port)) // ours
+
+		// A request that displaces another says so to that one's port.
+		r = receiver(t)
+		second := receiver(t)
+		check(t, mach.RequestNotification(r.Port(), mach.NotifyNoSenders, 5, notify.Port()))
+		check(t, mach.RequestNotification(r.Port(), mach.NotifyNoSenders, 5, second.Port()))
+		if n := next(); n.Kind != mach.NotifySendOnce {
+			t.Errorf("got %+v", n)
+		}
+		check(t, mach.RequestNotification(r.Port(), mach.NotifyNoSenders, 0, mach.Null))
+		check(t, second.Close())
+		check(t, r.Close())
 
 		// A send-once right that is dropped says so.
 		mach.Reset(m, 1)

@@ -87,3 +87,14 @@ func TestPortSet(t *testing.T) {
 		}
 	})
 }
+
+func TestPortSetContext(t *testing.T) {
+	leaks(t, func() {
+		s := must(mach.NewPortSet())(t)
+		port := must(mach.PortAllocate(mach.TaskSelf(), mach.RightReceive))(t)
+		check(t, s.Add(port))
+		receiveContexts(t, s, port)
+		check(t, s.Close())
+		check(t, mach.DestroyReceive(port))
+	})
+}
