@@ -6,17 +6,18 @@
 //
 // Each package's test binary is built with the ported tool chain and given,
 // with its arguments, to RUNNER, a command that runs it in a node and copies
-// its output. Nothing else is asked of RUNNER, not even the exit status, so
-// that a script that boots one machine a run will do.
+// its output. As with "go test -exec", RUNNER runs in the directory of the
+// package, so that it may take testdata along. Nothing else is asked of it,
+// not even the exit status: a script that boots one machine a run will do.
 //
 // Results are appended to a file of JSON lines, one a package, as they come.
 // Packages that are in it already are left out, so that a run that was
 // interrupted goes on where it was; delete lines to repeat them. With -table
 // the results replace the table in a Markdown file.
 //
-// A node of today has no files and starts no other programs, and a test that
-// wants them fails. Its own output says so, and it is counted apart: see
-// wants in output.go. A test that takes the whole binary down is left out and
+// A test that wants what a node does not have, other programs for example,
+// fails. Its own output says so, and it is counted apart: see wants in
+// output.go. A test that takes the whole binary down is left out and
 // the others are run again.
 package main
 
@@ -136,7 +137,7 @@ func (t *tester) all(ctx context.Context, patterns []string, old []Result, file 
 		return err
 	}
 	version = strings.TrimSpace(version)
-	list, err := t.output(ctx, append([]string{"list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}"}, patterns...)...)
+	list, err := t.output(ctx, append([]string{"list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}\t{{.Dir}}{{end}}"}, patterns...)...)
 	if err != nil {
 		return err
 	}
@@ -145,12 +146,16 @@ func (t *tester) all(ctx context.Context, patterns []string, old []Result, file 
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	for _, pkg := range strings.Fields(list) {
+	for line := range strings.Lines(list) {
+		pkg, dir, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		if !ok {
+			continue // has no tests
+		}
 		if slices.ContainsFunc(old, func(r Result) bool { return r.Package == pkg }) {
 			continue
 		}
 		start := time.Now()
-		r, err := t.test(ctx, pkg, filepath.Join(tmp, "test"))
+		r, err := t.test(ctx, pkg, dir, filepath.Join(tmp, "test"))
 		if err != nil {
 			return err // interrupted: no result
 		}
@@ -209,8 +214,8 @@ func (t *tester) output(ctx context.Context, args ...string) (string, error) {
 // maxRestarts bounds how many tests of a package may take its binary down.
 const maxRestarts = 12
 
-// test runs the tests of a package. The error is that ctx ended.
-func (t *tester) test(ctx context.Context, pkg, bin string) (Result, error) {
+// test runs the tests of the package pkg in dir. The error is that ctx ended.
+func (t *tester) test(ctx context.Context, pkg, dir, bin string) (Result, error) {
 	r := Result{Package: pkg}
 	// No vet: that is another test.
 	if _, err := t.output(ctx, "test", "-c", "-vet=off", "-p=2", "-o", bin, pkg); err != nil {
@@ -224,7 +229,7 @@ func (t *tester) test(ctx context.Context, pkg, bin string) (Result, error) {
 		if len(lethal) > 0 {
 			args = append(args, "-test.skip=^("+strings.Join(lethal, "|")+`)\b`)
 		}
-		text := t.run(ctx, bin, args)
+		text := t.run(ctx, dir, bin, args)
 		if ctx.Err() != nil {
 			return r, ctx.Err()
 		}
@@ -249,11 +254,12 @@ func (t *tester) test(ctx context.Context, pkg, bin string) (Result, error) {
 }
 
 // run runs bin in a node and returns what it wrote.
-func (t *tester) run(ctx context.Context, bin string, args []string) string {
+func (t *tester) run(ctx context.Context, dir, bin string, args []string) string {
 	ctx, cancel := context.WithTimeout(ctx, t.limit)
 	defer cancel()
 	argv := append(append(slices.Clone(t.runner), bin), args...)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = dir
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()

@@ -5,6 +5,7 @@
 package syscall
 
 import (
+	"internal/bytealg"
 	"internal/byteorder"
 	"sync"
 	_ "unsafe" // for linkname
@@ -381,6 +382,9 @@ func lookup(dirfd int, path string, flags, mode uint32) (uint32, error) {
 	if path == "" {
 		return 0, ENOENT
 	}
+	if bytealg.IndexByteString(path, 0) >= 0 {
+		return 0, EINVAL
+	}
 	d, err := useDir(dirfd, path)
 	if err != nil {
 		return 0, err
@@ -619,8 +623,18 @@ func readlinkat(dirfd int, path string, buf []byte) (n int, err error) {
 	return o.read(buf, nil)
 }
 
-// inDir calls f with the directory of path and the name there.
+// inDir calls f with the directory of path and the name there. If path ends
+// with a slash and there is something of that name, it must be a directory.
 func inDir(dirfd int, path string, f func(dir uint32, name string) error) error {
+	if len(path) > 1 && path[len(path)-1] == '/' {
+		switch port, err := lookup(dirfd, path, 0, 0); err {
+		case nil:
+			portDeallocate(port)
+		case ENOENT:
+		default:
+			return err
+		}
+	}
 	for len(path) > 1 && path[len(path)-1] == '/' {
 		path = path[:len(path)-1]
 	}
@@ -636,6 +650,8 @@ func inDir(dirfd int, path string, f func(dir uint32, name string) error) error 
 		return EBUSY
 	case len(name) >= stringSize:
 		return ENAMETOOLONG
+	case bytealg.IndexByteString(name, 0) >= 0:
+		return EINVAL
 	case dir == "":
 		dir = "."
 	}
@@ -670,6 +686,9 @@ func mkdirat(dirfd int, path string, mode uint32) error {
 
 //go:linkname unlinkat
 func unlinkat(dirfd int, path string, flags int) error {
+	if n := len(path); path == "." || n > 1 && path[n-2:] == "/." {
+		return EINVAL // not something with a name
+	}
 	if flags&AT_REMOVEDIR != 0 {
 		return nameCall(dirfd, path, _dir_rmdir, nil)
 	}

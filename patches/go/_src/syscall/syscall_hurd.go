@@ -198,18 +198,16 @@ const (
 // the Hurd does by itself; only SIGKILL needs no cooperation. Groups of
 // processes are not there yet.
 func Kill(pid int, signum Signal) error {
-	if pid <= 0 {
-		return ENOSYS
-	}
 	proc := initPort(initPortPROC)
-	if proc == _MACH_PORT_NULL {
-		switch {
-		case pid != Getpid():
-			return ESRCH
-		case signum != 0:
-			return ENOSYS
-		}
+	switch {
+	case pid <= 0:
+		return ENOSYS
+	case pid == Getpid() && signum == 0:
 		return nil
+	case proc == _MACH_PORT_NULL && pid != Getpid():
+		return ESRCH
+	case proc == _MACH_PORT_NULL:
+		return ENOSYS
 	}
 	putPid := func(m *message) { m.putInt32(uint32(pid)) }
 	task, err := rpcPort(proc, _proc_pid2task, putPid)
