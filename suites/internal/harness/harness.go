@@ -135,6 +135,16 @@ func Install(ctx context.Context, l *lab.Lab, pkgs []string, nodes ...string) er
 
 // Build builds main packages for the nodes into the directory dir.
 func Build(ctx context.Context, dir string, pkgs ...string) error {
+	return buildFor(ctx, dir, "build", pkgs)
+}
+
+// BuildTests builds the tests of packages for the nodes into the directory
+// dir, each as its name with ".test".
+func BuildTests(ctx context.Context, dir string, pkgs ...string) error {
+	return buildFor(ctx, dir, "test", append([]string{"-c"}, pkgs...))
+}
+
+func buildFor(ctx context.Context, dir, verb string, args []string) error {
 	dirs, err := state.DefaultDirs(os.Getenv)
 	if err != nil {
 		return err
@@ -143,7 +153,7 @@ func Build(ctx context.Context, dir string, pkgs ...string) error {
 	if err != nil {
 		return err
 	}
-	return build(tc.Command(ctx, append([]string{"build", "-ldflags=-s -w", "-o", dir + string(filepath.Separator)}, pkgs...)...))
+	return build(tc.Command(ctx, append([]string{verb, "-ldflags=-s -w", "-o", dir + string(filepath.Separator)}, args...)...))
 }
 
 // BuildHost builds a main package for this host: the reference that a node is
