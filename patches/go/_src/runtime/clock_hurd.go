@@ -15,9 +15,11 @@ import "internal/runtime/atomic"
 // Readers take the slot of the parity of gen; the one who steers fills the
 // other one.
 var clock struct {
-	c0, u0   int64         // counter and kernel's clock right after a tick
+	c0, u0   int64         // counter and kernel's clock right after a tick, at the start
+	c1, u1   int64         // the same when the clock was steered last
 	interval int64         // counts until the clock is steered again
 	second   int64         // counts in about a second
+	strikes  int           // how often in a row ticks were missed
 	missed   int64         // ns that the kernel's clock has not noticed
 	rate     uint64        // ns per count as far as known, with 32 bits of fraction
 	busy     atomic.Uint32 // somebody steers
@@ -83,6 +85,7 @@ func clockinit() {
 		}
 	}
 	clock.c0, clock.u0 = c[first], u[first]
+	clock.c1, clock.u1 = clock.c0, clock.u0
 	clock.second = int64(nsPerSecond / rate)
 	clock.interval = clock.second / clockFirst
 	clock.rate = uint64(rate * (1 << 32))
@@ -112,19 +115,32 @@ func (s *clockSlot) steer() {
 	u := uptime()
 	after := cputicks() // perhaps much later
 	u += clock.missed
-	// By how much the clock is behind or, below zero, ahead. More than the
-	// rate can explain comes from ticks that the kernel has missed while
-	// its machine stood still: time goes on regardless.
+	// By how much the clock is behind or, below zero, ahead.
 	wrong := max(0, u-s.at(after)) + min(0, u+clockTick-s.at(before))
-	if wrong < -2*clockTick || 2*clockTick < wrong {
+	allowed := int64(clockSlew) * 2
+	if before-s.base < clock.second {
+		allowed = clockSlew / 4
+	}
+	// Ticks get lost but none is made up: the clock goes at least as fast
+	// as the kernel's did at its fastest.
+	rate := max(clock.rate, clockRate(u-clock.u0, after-clock.c0), clockRate(u-clock.u1-clockTick, after-clock.c1))
+	switch {
+	case -allowed <= wrong:
+		clock.strikes = 0
+		rate = min(rate, clockRate(u+clockTick-clock.u0, before-clock.c0))
+	case clock.strikes < 4:
+		// The kernel has missed ticks, because its machine stood still:
+		// time went on regardless.
+		clock.strikes++
 		clock.missed -= wrong
 		u -= wrong
 		wrong = 0
+	default:
+		// It misses them all the time, or the rate is wrong.
+		rate = min(rate, clockRate(u+clockTick-clock.u1, before-clock.c1))
 	}
-	rate := clock.rate
-	rate = max(rate, clockRate(u-clock.u0, after-clock.c0))
-	rate = min(rate, clockRate(u+clockTick-clock.u0, before-clock.c0))
 	clock.rate = rate
+	clock.u1, clock.c1 = u, before
 	// What is wrong is corrected slowly: half a percent.
 	wrong = max(-clockSlew, min(wrong, clockSlew))
 	mult := rate + uint64(int64(rate>>10)*wrong>>20) // 1<<30 ns are about a second
