@@ -14,6 +14,7 @@ package mach
 const (
 	IDPagerInit            = 2200
 	IDPagerTerminate       = 2201
+	IDPagerCopy            = 2202
 	IDPagerDataRequest     = 2203
 	IDPagerDataUnlock      = 2204
 	IDPagerLockCompleted   = 2206
@@ -35,6 +36,14 @@ type PagerTerminate struct {
 	// Control and Name are receive rights, the pager's, to be destroyed with
 	// [DestroyReceive]. Send rights to them become dead names.
 	Control, Name Port
+}
+
+// PagerCopy says that a kernel has copied a part of an object with [CopyCall]:
+// the pager keeps what that was as the object New.
+type PagerCopy struct {
+	Control        Port // a send right, the pager's
+	Offset, Length uintptr
+	New            Port // a receive right, the pager's
 }
 
 // PagerDataRequest asks for a page: [MemoryObjectDataSupply],
@@ -91,6 +100,8 @@ func TakePager(m *Message) (any, error) {
 		event = PagerInit{m.TakeSend(), m.TakeSend(), word()}
 	case IDPagerTerminate:
 		event = PagerTerminate{m.TakeReceive(), m.TakeReceive()}
+	case IDPagerCopy:
+		event = PagerCopy{m.TakeSend(), word(), word(), m.TakeReceive()}
 	case IDPagerDataRequest:
 		event = PagerDataRequest{m.TakeSend(), word(), word(), Prot(m.TakeInt32())}
 	case IDPagerDataUnlock:

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"runtime"
-	"sync/atomic"
 )
 
 // A PortSet is a set of receive rights to wait on at once: the kernel's own.
@@ -13,10 +11,9 @@ import (
 // each call of Receive that waits takes a thread, where a [Receiver] takes
 // none. The port that a message came to is in the message (Local).
 type PortSet struct {
-	set  Port
-	wake Port // a member, for calls of Receive whose context has ended
-	// ended counts those that have not noticed.
-	ended atomic.Int32
+	set   Port
+	wake  Port // a member, whose messages are interruptions
+	ended ended
 }
 
 // NewPortSet makes a port set without members.
@@ -52,20 +49,10 @@ func (s *PortSet) Remove(p Port) error { return PortMoveMember(TaskSelf(), p, Nu
 // When ctx ends first, Receive returns its cause; no message is lost. After
 // Close it fails with [RcvPortDied] or [RcvInvalidName].
 func (s *PortSet) Receive(ctx context.Context, m *Message) error {
-	if ctx.Done() != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		stop := context.AfterFunc(ctx, func() {
-			s.ended.Add(1)
-			s.interrupt()
-		})
-		defer func() {
-			if !stop() && s.ended.Add(-1) > 0 {
-				s.interrupt() // the message may have been for another call
-			}
-		}()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
+	defer s.ended.watch(ctx, s.interrupt)()
 	room := replyRoom
 	for {
 		b := m.Buffer(room)
@@ -87,12 +74,8 @@ func (s *PortSet) Receive(ctx context.Context, m *Message) error {
 		if p, _ := m.Local(); err != nil || p != s.wake {
 			return err
 		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if s.ended.Load() > 0 {
-			s.interrupt() // it was for another call
-			runtime.Gosched()
+		if err := s.ended.interrupted(ctx, s.interrupt); err != nil {
+			return err
 		}
 	}
 }

@@ -3,8 +3,7 @@ package mach
 import (
 	"context"
 	"fmt"
-	"runtime"
-	"sync/atomic"
+	"sync"
 )
 
 // maxQueue is the longest queue that a port can have. The default of 5
@@ -14,11 +13,84 @@ const maxQueue = 16
 // A Receiver is a receive right that goroutines wait on without a thread.
 // Several may: each message goes to one of them.
 type Receiver struct {
-	port Port
-	poll poll
-	// ended counts the calls of Receive whose context has ended but that
-	// have not noticed: see interrupted.
-	ended atomic.Int32
+	port  Port
+	poll  poll
+	ended ended
+}
+
+// ended counts the calls of a Receive whose context has ended but that have
+// not noticed. The system interrupts some call, not a certain one: a call
+// that it is not for passes the interruption on, then stands aside until it
+// has arrived.
+type ended struct {
+	mu    sync.Mutex
+	calls int
+	none  chan struct{} // closed when calls drops to 0
+}
+
+// add counts a call whose context has ended.
+func (e *ended) add() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.calls++; e.calls == 1 {
+		e.none = make(chan struct{})
+	}
+}
+
+// done says that such a call is over. It reports whether there are others.
+// It may come before add has counted the call.
+func (e *ended) done() (more bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.calls--; e.calls == 0 {
+		close(e.none)
+	}
+	return e.calls > 0
+}
+
+// pending returns a channel that is closed when no such calls are left, or
+// nil if there are none.
+func (e *ended) pending() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.calls <= 0 {
+		return nil
+	}
+	return e.none
+}
+
+// watch makes interrupt be called when ctx ends, until the function that it
+// returns is called.
+func (e *ended) watch(ctx context.Context, interrupt func()) (stop func()) {
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	s := context.AfterFunc(ctx, func() {
+		e.add()
+		interrupt()
+	})
+	return func() {
+		// Of several interruptions with nobody to interrupt, only one is
+		// left, and this call may have had it.
+		if !s() && e.done() {
+			interrupt()
+		}
+	}
+}
+
+// interrupted is called by a call that has been interrupted. It returns nil
+// if the call is to go on.
+func (e *ended) interrupted(ctx context.Context, interrupt func()) error {
+	if ctx.Err() == nil {
+		if none := e.pending(); none != nil {
+			interrupt()
+			select {
+			case <-none:
+			case <-ctx.Done():
+			}
+		}
+	}
+	return context.Cause(ctx)
 }
 
 // NewReceiver allocates a port, with the longest queue possible.
@@ -64,21 +136,10 @@ func (r *Receiver) MakeSend() (Port, error) {
 // When ctx ends first, Receive returns its cause; no message is lost. After
 // Close it fails with [RcvPortDied].
 func (r *Receiver) Receive(ctx context.Context, m *Message) error {
-	if ctx.Done() != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		stop := context.AfterFunc(ctx, func() {
-			r.ended.Add(1)
-			r.poll.wake()
-		})
-		defer func() {
-			if !stop() && r.ended.Add(-1) > 0 {
-				// Of several wakes with nobody waiting, one is left.
-				r.poll.wake()
-			}
-		}()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
+	defer r.ended.watch(ctx, r.poll.wake)()
 	room := replyRoom
 	for {
 		b := m.Buffer(room)
@@ -88,14 +149,8 @@ func (r *Receiver) Receive(ctx context.Context, m *Message) error {
 		case RcvTooLarge:
 			room = n
 		case RcvInterrupted:
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			if r.ended.Load() > 0 {
-				// Meant for another call. It will wait for its turn in line
-				// before this one does.
-				r.poll.wake()
-				runtime.Gosched()
+			if err := r.ended.interrupted(ctx, r.poll.wake); err != nil {
+				return err
 			}
 		case KernSuccess, RcvBodyError, RcvHeaderError:
 			return load(m, b[:n], code)
