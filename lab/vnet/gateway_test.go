@@ -171,19 +171,21 @@ func TestUDPFromHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := io.WriteString(c, "ping"); err != nil {
-		t.Fatal(err)
-	}
-	b := make([]byte, 10)
-	n, from, err := u.ReadFrom(b)
-	if err != nil || string(b[:n]) != "ping" {
-		t.Fatalf("%q, %v", b[:n], err)
-	}
-	if _, err := u.WriteTo([]byte("pong"), from); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := c.Read(b); err != nil || string(b[:n]) != "pong" {
-		t.Errorf("%q, %v", b[:n], err)
+	for _, want := range [][]byte{[]byte("ping"), pattern(4000)} { // in one packet, and in three
+		if _, err := c.Write(want); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 5000)
+		n, from, err := u.ReadFrom(b)
+		if err != nil || !bytes.Equal(b[:n], want) {
+			t.Fatalf("%d bytes, want %d: %v", n, len(want), err)
+		}
+		if _, err := u.WriteTo(b[:n], from); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := c.Read(b); err != nil || !bytes.Equal(b[:n], want) {
+			t.Errorf("%d bytes back, want %d: %v", n, len(want), err)
+		}
 	}
 }
 
@@ -456,6 +458,26 @@ func TestForward(t *testing.T) {
 	}
 	if b, err := io.ReadAll(dial(nobody)); len(b) != 0 || err != nil {
 		t.Errorf("forwarded to a closed port: %q, %v", b, err)
+	}
+
+	// A node that breaks the connection off: its caller learns of it.
+	rude := g1.listen(9)
+	go func() {
+		if c, err := rude.Accept(); err == nil {
+			c.Read(make([]byte, 1))
+			c.Close() // with data unread: a reset
+		}
+	}()
+	broken, err := s.Forward("127.0.0.1:0", "node1", 9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := dial(broken)
+	if _, err := c.Write(make([]byte, 10_000)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(c); len(b) != 0 {
+		t.Errorf("from a broken connection: %q, %v", b, err)
 	}
 
 	// Close ends what is connected, and what is being connected.

@@ -341,7 +341,9 @@ func TestSlowNode(t *testing.T) {
 		if _, err := io.CopyN(io.Discard, w[1].conn, 1018+writeBytes); err != nil {
 			t.Fatal(err)
 		}
-		w[0].send(w[1].nic.MAC(), payload)
+		for range writeBytes / 1018 {
+			w[0].send(w[1].nic.MAC(), payload)
+		}
 		if n := full(); n != 1 {
 			t.Errorf("%d frames dropped, want 1", n)
 		}
