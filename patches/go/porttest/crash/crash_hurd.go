@@ -1,6 +1,3 @@
-// Command crash ends in the way that its argument says. The comment at each
-// way tells what must come of it; TestEndings of the suite checks that from
-// the outside. Without an argument it lists them.
 package main
 
 import (
@@ -11,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"time"
 	"unsafe"
 )
 
@@ -54,6 +52,14 @@ var ways = map[string]func(){
 	"jump": func() {
 		f := unsafe.Pointer(&struct{ pc uintptr }{0x70000000})
 		(*(*func())(unsafe.Pointer(&f)))()
+	},
+	// Status 2, and "fatal error: unexpected exception": a fault of the
+	// runtime itself, on the stack of the scheduler.
+	"system": func() { onSystemStack(func() { *(*int)(unsafe.Add(nil, 0x10)) = 1 }) },
+	// Status 2, and "exception in a thread that is not Go's".
+	"foreign": func() {
+		startForeignThread()
+		time.Sleep(time.Hour)
 	},
 	// Status 2, and "panic: late", while other goroutines compute.
 	"busy": func() {
