@@ -82,3 +82,57 @@ func pump(b *testing.B, in io.Writer, out io.Reader, block []byte, n int) time.D
 	}
 	return time.Since(start)
 }
+
+// BenchmarkRoundTrip measures how long a small frame takes to another node and
+// back, and the ratio to the same bytes through socket pairs with a copy between
+// them, in the same run.
+func BenchmarkRoundTrip(b *testing.B) {
+	s := start(b, Config{})
+	n1, n2 := addNode(b, s, "node1"), addNode(b, s, "node2")
+	e1, plug1 := socketpair(b)
+	e2, plug2 := socketpair(b)
+	attach(b, n1, plug1)
+	attach(b, n2, plug2)
+	there := stream.Append(nil, frame(n2.MAC(), n1.MAC(), "ping"))
+	back := stream.Append(nil, frame(n1.MAC(), n2.MAC(), "pong"))
+	go answer(e2, back)
+	b.ResetTimer()
+	through := rounds(b, e1, there, b.N)
+	b.StopTimer()
+
+	p1, mid1 := socketpair(b)
+	p2, mid2 := socketpair(b)
+	go io.CopyBuffer(struct{ io.Writer }{mid2}, struct{ io.Reader }{mid1}, make([]byte, 128<<10))
+	go io.CopyBuffer(struct{ io.Writer }{mid1}, struct{ io.Reader }{mid2}, make([]byte, 128<<10))
+	go answer(p2, back)
+	plain := rounds(b, p1, there, b.N)
+	b.ReportMetric(float64(plain.Nanoseconds())/float64(b.N), "plain-ns/op")
+	b.ReportMetric(through.Seconds()/plain.Seconds(), "ratio")
+}
+
+// answer writes a reply for as many bytes as it has.
+func answer(c io.ReadWriter, reply []byte) {
+	b := make([]byte, len(reply))
+	for {
+		if _, err := io.ReadFull(c, b); err != nil {
+			return
+		}
+		if _, err := c.Write(reply); err != nil {
+			return
+		}
+	}
+}
+
+func rounds(b *testing.B, c io.ReadWriter, request []byte, n int) time.Duration {
+	start := time.Now()
+	got := make([]byte, len(request))
+	for range n {
+		if _, err := c.Write(request); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, got); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return time.Since(start)
+}
