@@ -9,9 +9,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"hurdlab/lab/api"
 	"hurdlab/lab/console"
@@ -125,8 +122,9 @@ func (l *Lab) Down(ctx context.Context) error {
 }
 
 // Down ends the lab with a name, whatever state it is in, and deletes what it
-// has left. The string, if not empty, says what had become of a lab that did
-// not run any more.
+// has left. The string, if not empty, says what had become of it before: that
+// it did not run any more, or that it had to be killed. A lab that has begun to
+// end goes on to end when ctx does, so Down waits for it in any case.
 func Down(ctx context.Context, dirs state.Dirs, name string) (became string, err error) {
 	dir, err := dirs.Lab(name)
 	if err != nil {
@@ -143,8 +141,15 @@ func Down(ctx context.Context, dirs state.Dirs, name string) (became string, err
 		return "", problem.New(fmt.Sprintf("lab %q is being started or stopped by another command", name),
 			"wait until that is over, or end that command with ^C, which leaves nothing behind")
 	case state.Running:
-		if err := endDaemon(ctx, dir); err != nil {
+		killed, err := endDaemon(ctx, dir)
+		if err != nil {
 			return "", err
+		}
+		if killed {
+			became = fmt.Sprintf("the daemon of lab %q did not end when it was asked to, and was killed", name)
+			if file, err := bundleTo(dirs, dir, nil); err == nil {
+				became += "; see " + file
+			}
 		}
 	default:
 		// What it says may be damaged as well, and is to go in any case.
@@ -163,54 +168,41 @@ func Down(ctx context.Context, dirs state.Dirs, name string) (became string, err
 	return became, dir.Remove()
 }
 
-// endDaemon makes a lab's daemon end, and waits until it has.
-func endDaemon(ctx context.Context, dir state.Dir) error {
+// endDaemon makes a lab's daemon end, and waits until it has. killed says that
+// it did not do so by itself.
+func endDaemon(ctx context.Context, dir state.Dir) (killed bool, err error) {
 	daemon, err := dir.Daemon()
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // in this very moment
+		return false, nil // in this very moment
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	// A descriptor of the process, for its number may soon be another's.
-	pidfd, err := unix.PidfdOpen(daemon.PID, 0)
-	if err == unix.ESRCH {
-		return nil
-	}
+	p, err := os.FindProcess(daemon.PID)
 	if err != nil {
-		return fmt.Errorf("find the daemon of lab %s: %w", dir.Name, err)
+		return false, fmt.Errorf("find the daemon of lab %s: %w", dir.Name, err)
 	}
-	f := os.NewFile(uintptr(pidfd), "daemon")
-	defer f.Close()
-	// It had the lock when we looked, and it is the same process if it has
-	// it still.
+	defer p.Release()
+	// It had the lock when we looked; if it has it still, that is the process.
 	if locked, err := dir.Locked(); err != nil || !locked {
-		return err
+		return false, err
 	}
-	ended := make(chan error, 1)
+	ended := make(chan struct{})
+	var lockErr error
 	go func() {
-		lock, err := dir.WaitUnlocked()
-		if err == nil {
+		defer close(ended)
+		var lock *state.Lock
+		if lock, lockErr = dir.WaitUnlocked(); lockErr == nil {
 			lock.Close()
 		}
-		ended <- err
 	}()
+	// It may not even answer; then it is killed. Its machines die with it.
 	askCtx, cancel := context.WithTimeout(ctx, goneTime)
 	defer cancel()
-	askErr := api.NewClient(daemon.Socket).Call(askCtx, "POST", "/down", nil, nil)
-	select {
-	case err := <-ended:
-		return err
-	case <-askCtx.Done():
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	// It does not end, though it was asked. Its machines die with it.
-	if err := unix.PidfdSendSignal(pidfd, syscall.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
-		return errors.Join(fmt.Errorf("kill the daemon of lab %s: %w", dir.Name, err), askErr)
-	}
-	return <-ended
+	go api.NewClient(daemon.Socket).Call(askCtx, "POST", "/down", nil, nil)
+	killed = forceEnd(p.Signal, ended)
+	return killed, lockErr
 }
 
 // A NodeFinding is trouble on the console of a node.

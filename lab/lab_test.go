@@ -2,6 +2,7 @@ package lab
 
 import (
 	"archive/tar"
+	"bufio"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -15,8 +16,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,7 +34,7 @@ func TestMain(m *testing.M) {
 	labtest.RunMachine()
 	RunDaemon()
 	if root := os.Getenv("LAB_TEST_UP"); root != "" {
-		upMain(root)
+		upMain(root, os.Getenv("LAB_TEST_BEHAVES"))
 	}
 	os.Exit(m.Run())
 }
@@ -345,57 +348,69 @@ func TestUpIsInterrupted(t *testing.T) {
 	}
 }
 
-// upMain is a program that starts a lab of machines that hang, and says when
-// they run.
-func upMain(root string) {
-	spec := specAt(root, 2, labtest.Hangs)
+// upMain is a program that starts a leashed lab, says "booting" when its
+// machines run and "up" when it is up, and waits to be killed.
+func upMain(root, behaves string) {
+	spec := specAt(root, 2, behaves)
+	spec.Leashed = true
+	var once sync.Once
 	spec.Watch = func(e state.Event) {
 		if e.Kind == state.KindStep && e.Text == "kernel" {
-			fmt.Println("booting")
+			once.Do(func() { fmt.Println("booting") })
 		}
 	}
-	_, err := Up(context.Background(), spec)
-	fmt.Println(err)
-	os.Exit(1)
+	if _, err := Up(context.Background(), spec); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println("up")
+	select {}
 }
 
-// TestUpIsKilled kills the program that starts a lab while the nodes boot, in
-// the way that leaves it no time for anything.
+// TestUpIsKilled kills the program that starts a lab while the nodes boot, and
+// one that has a lab on a leash, in the way that leaves it no time for
+// anything.
 func TestUpIsKilled(t *testing.T) {
-	root := t.TempDir()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
+	for behaves, when := range map[string]string{labtest.Hangs: "booting", "": "up"} {
+		t.Run(when, func(t *testing.T) {
+			root := t.TempDir()
+			exe, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(exe)
+			cmd.Env = append(os.Environ(), "LAB_TEST_UP="+root, "LAB_TEST_BEHAVES="+behaves)
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			for s := bufio.NewScanner(out); s.Text() != when; {
+				if !s.Scan() {
+					t.Fatalf("the program ended before it said %q", when)
+				}
+			}
+			dirs := specAt(root, 1, "").Dirs
+			l, err := Open(dirs, "t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			daemon, machines := processes(t, l)
+			if len(machines) == 0 {
+				t.Error("no machine runs; the test is worth nothing")
+			}
+			cmd.Process.Kill()
+			cmd.Wait()
+			mustEnd(t, "the daemon", daemon)
+			for _, m := range machines {
+				mustEnd(t, "a machine", m)
+			}
+			_, err = Open(dirs, "t")
+			mustAdvise(t, err, "the command that started it ended", "hurdlab up")
+		})
 	}
-	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), "LAB_TEST_UP="+root)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(out, make([]byte, len("booting"))); err != nil {
-		t.Fatal(err)
-	}
-	dirs := specAt(root, 1, "").Dirs
-	l, err := Open(dirs, "t")
-	if err != nil {
-		t.Fatal(err)
-	}
-	daemon, machines := processes(t, l)
-	if len(machines) == 0 {
-		t.Error("no machine runs; the test is worth nothing")
-	}
-	cmd.Process.Kill()
-	cmd.Wait()
-	mustEnd(t, "the daemon", daemon)
-	for _, m := range machines {
-		mustEnd(t, "a machine", m)
-	}
-	_, err = Open(dirs, "t")
-	mustAdvise(t, err, "the command that started it ended before the lab was up", "hurdlab up")
 }
 
 func TestDaemonIsKilled(t *testing.T) {
@@ -439,6 +454,31 @@ func TestDaemonIsKilled(t *testing.T) {
 	became, err := Down(t.Context(), spec.Dirs, "t")
 	if err != nil || !strings.Contains(became, "died without shutting down") {
 		t.Errorf("Down = %q, %v", became, err)
+	}
+}
+
+func TestForceEnd(t *testing.T) {
+	for _, c := range []struct {
+		endsAfter time.Duration
+		want      []os.Signal
+	}{
+		{0, nil},
+		{goneTime - 1, nil},
+		{goneTime + 1, []os.Signal{syscall.SIGQUIT}},
+		{time.Hour, []os.Signal{syscall.SIGQUIT, syscall.SIGKILL}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ended := make(chan struct{})
+			time.AfterFunc(c.endsAfter, func() { close(ended) })
+			var got []os.Signal
+			killed := forceEnd(func(s os.Signal) error {
+				got = append(got, s)
+				return nil
+			}, ended)
+			if killed != (len(c.want) > 0) || !slices.Equal(got, c.want) {
+				t.Errorf("a process that takes %v: killed %v by %v, want %v", c.endsAfter, killed, got, c.want)
+			}
+		})
 	}
 }
 

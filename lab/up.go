@@ -308,7 +308,7 @@ func (u *up) launch(ctx context.Context) (_ *Lab, err error) {
 			leash.Close()
 		}
 		if err != nil {
-			waitOrKill(daemon, goneTime)
+			err = errors.Join(err, u.waitOrKill(daemon))
 		}
 	}()
 	socket, err := u.listening(ctx, leash)
@@ -323,14 +323,10 @@ func (u *up) launch(ctx context.Context) (_ *Lab, err error) {
 	if u.spec.Leashed {
 		// The daemon dies with our end of it, which is never closed before.
 		l.leash = leash
-		go daemon.Wait()
-		return l, nil
-	}
-	if _, err := leash.Write([]byte{labd.LetGo}); err != nil {
+	} else if _, err := leash.Write([]byte{labd.LetGo}); err != nil {
 		return nil, fmt.Errorf("%w: %w", errDaemonGone, err)
 	}
-	// Nobody waits for it any more; it becomes a child of init when we end.
-	daemon.Process.Release()
+	go daemon.Wait() // or its remains stay in the process table as long as we do
 	return l, nil
 }
 
@@ -438,9 +434,43 @@ func (u *up) explain(err error) error {
 	return problem.Wrap(err, "", advice)
 }
 
-// waitOrKill waits for a process that is about to end, but not for ever.
-func waitOrKill(cmd *exec.Cmd, patience time.Duration) {
-	t := time.AfterFunc(patience, func() { cmd.Process.Kill() })
-	defer t.Stop()
-	cmd.Wait() // how it ended is in its log
+// waitOrKill waits for a daemon that is about to end, but not for ever. If it
+// has to be killed it leaves a bundle with the stacks of its goroutines.
+func (u *up) waitOrKill(daemon *exec.Cmd) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		daemon.Wait() // how it ended is in its log
+	}()
+	if !forceEnd(daemon.Process.Signal, ended) {
+		return nil
+	}
+	file, err := bundleTo(u.spec.Dirs, u.dir, nil)
+	return errors.Join(fmt.Errorf("the lab's daemon did not end by itself and was killed; see %s", file), err)
+}
+
+// dumpTime is how long a Go program may take to write its stacks, in vain.
+const dumpTime = 2 * time.Second
+
+// forceEnd waits until a process that has been told to end has done so. If it
+// does not, it is made to write the stacks of its goroutines into its log and
+// killed; then forceEnd returns true.
+func forceEnd(signal func(os.Signal) error, ended <-chan struct{}) (killed bool) {
+	// The signals fail only if it has ended in this very moment.
+	for _, s := range []struct {
+		after time.Duration
+		sig   os.Signal
+	}{{goneTime, syscall.SIGQUIT}, {dumpTime, syscall.SIGKILL}} {
+		t := time.NewTimer(s.after)
+		select {
+		case <-ended:
+			t.Stop()
+			return killed
+		case <-t.C:
+			signal(s.sig)
+			killed = true
+		}
+	}
+	<-ended
+	return true
 }

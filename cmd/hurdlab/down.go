@@ -38,7 +38,7 @@ is worth keeping is packed before with "hurdlab bundle".`,
 				case err != nil:
 					failed = errors.Join(failed, err)
 				case became != "":
-					fmt.Fprintf(a.out, "%s\nit is forgotten now\n", became)
+					fmt.Fprintf(a.out, "%s\nit is down and forgotten now\n", became)
 				default:
 					fmt.Fprintf(a.out, "lab %q is down\n", name)
 				}

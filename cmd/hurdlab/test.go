@@ -17,27 +17,38 @@ import (
 func testCmd(a *app) *cobra.Command {
 	var timeout time.Duration
 	c := &cobra.Command{
-		Use:   "test SUITE [-- FLAG...]",
-		Short: "Run a suite of tests against labs of its own",
+		Use:   "test [SUITE [-- FLAG...]]",
+		Short: "Run a suite of tests against labs of its own, or all tests",
 		Long: `Run a suite of tests: a Go package of hurdlab's source tree that starts labs of
-its own. It is the same as "go test" there. Flags after -- go to Ginkgo.`,
-		Example: `  hurdlab test suites/boot
+its own. It is the same as "go test" there. Flags after -- go to Ginkgo.
+
+Without a suite, run all tests: those that need no virtual machine, then every
+suite.`,
+		Example: `  hurdlab test
+  hurdlab test suites/boot
   hurdlab test suites/boot -- --ginkgo.focus=partition --ginkgo.v`,
-		Args: args(1, -1, "a suite"),
+		Args: args(0, -1, "a suite"),
 		RunE: func(c *cobra.Command, args []string) error {
 			source, err := machimage.FindSource(".")
 			if err != nil {
 				return err
 			}
-			pkg := "./" + strings.TrimPrefix(args[0], "./")
-			if st, err := os.Stat(source + "/" + pkg); err != nil || !st.IsDir() {
-				return problem.New("there is no suite "+args[0]+" in "+source, "see them: ls "+source+"/suites")
-			}
 			gocmd, err := exec.LookPath("go")
 			if err != nil {
-				return problem.Wrap(err, "a suite needs the go command", "install Go 1.21 or later: https://go.dev/dl")
+				return problem.Wrap(err, "a suite needs the go command", "install Go 1.21 or later")
 			}
-			argv := slices.Concat([]string{"test", "-count=1", "-timeout", timeout.String(), "-v", pkg, "-args"}, args[1:])
+			// One package after the other: a suite wants the host's processors
+			// for its nodes.
+			argv := []string{"test", "-count=1", "-p=1", "-timeout", timeout.String()}
+			if len(args) == 0 {
+				argv = append(argv, "./...")
+			} else {
+				pkg := "./" + strings.TrimPrefix(args[0], "./")
+				if st, err := os.Stat(source + "/" + pkg); err != nil || !st.IsDir() {
+					return problem.New("there is no suite "+args[0]+" in "+source, "see them: ls "+source+"/suites")
+				}
+				argv = slices.Concat(argv, []string{"-v", pkg, "-args"}, args[1:])
+			}
 			cmd := exec.CommandContext(c.Context(), gocmd, argv...)
 			cmd.Dir = source
 			// ^C reaches the tests themselves; they take their labs down.
@@ -46,6 +57,6 @@ its own. It is the same as "go test" there. Flags after -- go to Ginkgo.`,
 			return a.runGo(cmd)
 		},
 	}
-	c.Flags().DurationVar(&timeout, "timeout", 30*time.Minute, "how long the suite may take")
+	c.Flags().DurationVar(&timeout, "timeout", 30*time.Minute, "how long a suite may take")
 	return c
 }

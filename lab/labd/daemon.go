@@ -176,17 +176,20 @@ func (d *daemon) run(leash *os.File) error {
 	server.Shutdown(ctx)
 	server.Close()
 	d.sw.Close()
-	if errors.Is(why, errDown) || errors.Is(why, errGone) {
-		return nil // the directory is deleted
+	if errors.Is(why, errGone) {
+		return nil
 	}
 	if err := d.dir.WriteEnd(&state.End{Time: time.Now(), Why: why.Error(), Do: problem.Advice(why)}); err != nil {
 		return err
+	}
+	if errors.Is(why, errDown) {
+		return nil
 	}
 	return why
 }
 
 var (
-	errLeash = errors.New("the command that started it ended before the lab was up")
+	errLeash = errors.New("the command that started it ended, and the lab was not to outlive it")
 	errGone  = errors.New("its state directory was deleted")
 )
 
