@@ -182,7 +182,7 @@ func (b *builder) download(ctx context.Context) (string, error) {
 	}
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return "", errors.New("the go command is not in PATH: install any Go from 1.21 on (go.dev/dl, or your distribution's package)")
+		return "", errors.New("the go command is not in PATH: install any Go from 1.21 on")
 	case r.Error != "":
 		return "", fmt.Errorf("go mod download %s: %s\n(is the module proxy reachable? see go env GOPROXY)", module, r.Error)
 	case err != nil:
