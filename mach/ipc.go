@@ -3,7 +3,6 @@ package mach
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"sync"
 )
@@ -56,17 +55,18 @@ func load(m *Message, b []byte, code KernReturn) error {
 // That is the only wait: Send does not wait for a receiver.
 func Send(ctx context.Context, port Port, disp Type, m *Message) error {
 	m.SetDest(port, disp)
-	if err := send(ctx, m); err != nil {
+	if _, err := send(ctx, m); err != nil {
 		return fmt.Errorf("send message %d to %v: %w", m.ID(), port, err)
 	}
 	return nil
 }
 
-// send sends m, whose header is complete. Afterwards m owns nothing.
-func send(ctx context.Context, m *Message) error {
+// send sends m, whose header is complete. Afterwards m owns nothing. made
+// tells, of a message that was not sent, whether rights were made for it.
+func send(ctx context.Context, m *Message) (made bool, err error) {
 	if err := m.Err(); err != nil {
 		drop(m)
-		return err
+		return false, err
 	}
 	m.Bind(addressOf)
 	b := m.Buffer(0)
@@ -74,17 +74,17 @@ func send(ctx context.Context, m *Message) error {
 	if code.plain() == SendTimedOut {
 		// The kernel has written the message back with its rights made: as
 		// it is now it can be sent again, or destroyed.
-		var err error
+		made = true
 		if code, err = sendFull(ctx, m, b); err != nil {
 			drop(m)
-			return err
+			return made, err
 		}
 	}
-	if code != KernSuccess {
-		return failedSend(m, code)
+	if code == KernSuccess {
+		Reset(m, m.ID())
+		return false, nil
 	}
-	Reset(m, m.ID())
-	return nil
+	return made || code.plain() != SendInvalidDest, failedSend(m, code)
 }
 
 // A gate lets one sender at a time wait for a port whose queue is full. The
@@ -221,13 +221,13 @@ func call(ctx context.Context, port Port, m *Message) error {
 	}
 	m.SetReply(r.port, MakeSendOnce)
 	m.SetDest(port, CopySend)
-	if err := send(ctx, m); err != nil {
-		if errors.Is(err, SendInvalidDest) {
-			parked.put(r) // no right to it has been made
-		} else {
+	if made, err := send(ctx, m); err != nil {
+		if made {
 			// The notification that the send-once right was not used is on
 			// its way to the port.
 			r.Close()
+		} else {
+			parked.put(r)
 		}
 		return err
 	}
@@ -292,13 +292,14 @@ func callKernel(port Port, m *Message, block bool) error {
 	m.SetReply(reply, MakeSendOnce)
 	m.SetDest(port, CopySend)
 	m.Bind(addressOf)
-	size := len(m.Buffer(0))
 	b := m.Buffer(0)
+	size := len(b)
 	b = b[:cap(b)] // enough for most; else the kernel says
 	trap, option := machMsg, uint32(optSend|optSendTimeout|optRcv|optRcvTimeout|optRcvLarge)
 	if block {
 		trap, option = machMsgBlock, optSend|optRcv|optRcvLarge
 	}
+	made := false // the right to reply, though the request was not sent
 	for {
 		code := trap(b, option, size, reply, 0)
 		switch code.plain() {
@@ -309,6 +310,7 @@ func callKernel(port Port, m *Message, block bool) error {
 			}
 			return checkReply(m, id)
 		case SendTimedOut: // the queue is full: not the kernel's port
+			made = true
 			trap, option = machMsgBlock, optSend|optRcv|optRcvLarge
 		case RcvTooLarge: // and the reply waits; its size came
 			b = make([]byte, binary.LittleEndian.Uint32(b[4:]))
@@ -316,11 +318,12 @@ func callKernel(port Port, m *Message, block bool) error {
 		case RcvTimedOut: // not the kernel's port
 			Reset(m, id)
 			return awaitReply(reply, m, id)
-		case SendInvalidDest:
-			direct.put(reply) // no right to it has been made
-			return failedSend(m, code)
 		default:
-			DestroyReceive(reply)
+			if code.plain() == SendInvalidDest && !made {
+				direct.put(reply)
+			} else {
+				DestroyReceive(reply)
+			}
 			if code&0x4000 != 0 { // sent, but not answered
 				Reset(m, id)
 				return code

@@ -262,6 +262,37 @@ func TestSendFull(t *testing.T) {
 	})
 }
 
+// Messages that wait when a receiver is closed give back what is in them,
+// those that the poller has fetched as those in the kernel's queue.
+func TestCloseWithMessages(t *testing.T) {
+	leaks(t, func() {
+		port, stop := serve(t, echo)
+		defer stop()
+		r, payload := receiver(t), receiver(t)
+		send := func() {
+			m := mach.NewMessage(1)
+			m.PutRight(payload.Port(), mach.MakeSend)
+			check(t, mach.Send(t.Context(), r.Port(), mach.MakeSend, m))
+		}
+		for range 5 {
+			send()
+		}
+		// While this waits, the poller fetches.
+		check(t, callEcho(t.Context(), port, mach.NewMessage(0), 1))
+		if n := must(mach.PortGetStatus(mach.TaskSelf(), r.Port()))(t).Queued; n != 0 {
+			t.Errorf("%d messages are with the kernel", n)
+		}
+		for range 5 {
+			send()
+		}
+		check(t, r.Close())
+		if refs := must(mach.PortGetRefs(mach.TaskSelf(), payload.Port(), mach.RightSend))(t); refs != 0 {
+			t.Errorf("%d rights are left", refs)
+		}
+		check(t, payload.Close())
+	})
+}
+
 func TestOutOfLine(t *testing.T) {
 	page := must(mach.VMAllocate(mach.TaskSelf(), mach.PageSize))(t)
 	check(t, mach.VMDeallocate(mach.TaskSelf(), page, mach.PageSize))

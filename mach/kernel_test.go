@@ -25,7 +25,8 @@ type fakeKernel struct {
 	mem      reference.Memory
 	released []string // what was given back
 	sent     []*Message
-	queued   []byte // a reply that did not fit
+	queued   []byte       // a reply that did not fit
+	codes    []KernReturn // what sending to client ends with, next
 }
 
 func (k *fakeKernel) layout() wire.Layout { return k.l }
@@ -44,6 +45,18 @@ func (k *fakeKernel) message(b []byte, option uint32, size int, rcvName Port) Ke
 	}
 	id := got.ID()
 	if p, _ := got.Remote(); p == client {
+		if len(k.codes) > 0 {
+			code := k.codes[0]
+			k.codes = k.codes[1:]
+			if code == SendTimedOut {
+				// The kernel gives the message back with rights made.
+				var m Message
+				check(m.Load(k.l, b[:size], nil))
+				m.SetDest(client, MoveSend)
+				m.SetReply(99, MoveSendOnce)
+			}
+			return code
+		}
 		k.sent = append(k.sent, got)
 		return KernSuccess
 	}

@@ -201,6 +201,54 @@ func TestDispatch(t *testing.T) {
 	}
 }
 
+// A reply port is used again only if no right to it is about.
+func TestFailedSend(t *testing.T) {
+	const reply Port = 8
+	for _, l := range layouts {
+		for _, c := range []struct {
+			codes    []KernReturn
+			again    bool
+			released []string
+		}{
+			{[]KernReturn{SendInvalidDest}, true, []string{"right 5"}},
+			{[]KernReturn{SendNoBuffer}, false, []string{"right 5", "receive 8"}},
+			{[]KernReturn{SendInvalidRight}, false, []string{"receive 8"}},
+			{[]KernReturn{SendTimedOut, SendInvalidDest}, false, []string{"right 1000", "right 99", "right 5", "receive 8"}},
+			{[]KernReturn{SendTimedOut, SendTimedOut, SendNoBuffer}, false, []string{"right 1000", "right 99", "right 5", "receive 8"}},
+		} {
+			for _, kernel := range []bool{false, true} {
+				k := start(t, l)
+				k.codes = c.codes
+				m := NewMessage(1)
+				m.PutRight(5, MoveSend)
+				var err error
+				var again bool
+				if kernel {
+					direct.free = []Port{reply}
+					err = CallKernel(client, m)
+					again = slices.Contains(direct.free, reply)
+				} else {
+					parked.put(&Receiver{port: reply})
+					err = Call(t.Context(), client, m)
+					_, again = parked.get()
+				}
+				if last := c.codes[len(c.codes)-1]; !errors.Is(err, last) {
+					t.Errorf("%v %v: got %v", l, c.codes, err)
+				}
+				if again != c.again {
+					t.Errorf("%v %v kernel %v: reply port kept: %v", l, c.codes, kernel, again)
+				}
+				got := slices.Clone(k.released)
+				slices.Sort(got)
+				slices.Sort(c.released)
+				if !slices.Equal(got, c.released) {
+					t.Errorf("%v %v kernel %v: released %q, want %q", l, c.codes, kernel, got, c.released)
+				}
+			}
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	for _, c := range []struct {
 		code KernReturn
