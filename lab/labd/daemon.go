@@ -238,8 +238,10 @@ func (d *daemon) bootAll() {
 	switch {
 	case d.ctx.Err() != nil: // the lab ends anyway
 	case err != nil:
-		d.setState(state.LabFailed, err)
+		// In this order: whoever hears of the failure cuts the leash, and that
+		// is not to be the reason of the end.
 		d.end(fmt.Errorf("it did not come up: %w", err))
+		d.setState(state.LabFailed, err)
 	default:
 		d.setState(state.LabUp, nil)
 	}
