@@ -30,7 +30,7 @@ func tiny(t *testing.T, code ...byte) []byte {
 
 func start1(t *testing.T, table *proc.Table, file []byte) *proc.Process {
 	t.Helper()
-	p, err := Start(table, ports.Kernel{}, Spec{File: file, Args: []string{"tiny"}})
+	p, err := Start(table, new(ports.Kernel), Spec{File: file, Args: []string{"tiny"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func names(t *testing.T) int {
 }
 
 func TestStart(t *testing.T) {
-	table := proc.NewTable(proc.Mach{}, ports.Kernel{})
+	table := proc.NewTable(proc.Mach{}, new(ports.Kernel))
 	le := binary.LittleEndian
 	for name, tt := range map[string]struct {
 		code []byte
@@ -87,20 +87,20 @@ func TestStart(t *testing.T) {
 // TestStartConsumesRights starts programs that end before they ask for their
 // rights, and some that cannot be started.
 func TestStartConsumesRights(t *testing.T) {
-	table := proc.NewTable(proc.Mach{}, ports.Kernel{})
+	table := proc.NewTable(proc.Mach{}, new(ports.Kernel))
 	good, bad := tiny(t, 0x0f, 0x0b), []byte("#!/bin/sh")
 	round := func(file []byte, want error) {
 		var s Spec
 		s.File, s.Args = file, []string{"tiny"}
 		gone := make(chan bool)
 		for range 3 {
-			p, err := ports.Kernel{}.Export(mach.Routines{}, func() { gone <- true })
+			p, err := new(ports.Kernel).Export(mach.Routines{}, func() { gone <- true })
 			if err != nil {
 				t.Fatal(err)
 			}
 			s.Files = append(s.Files, p)
 		}
-		p, err := Start(table, ports.Kernel{}, s)
+		p, err := Start(table, new(ports.Kernel), s)
 		if !errors.Is(err, want) {
 			t.Fatalf("got %v, want %v", err, want)
 		}

@@ -115,6 +115,31 @@ func (s *Stack) Close() { s.stack.Destroy() }
 // endpoints.
 func (s *Stack) Raw() *stack.Stack { return s.stack }
 
+// A Counter is something the stack counts.
+type Counter struct {
+	Name  string
+	Value uint64
+}
+
+// Counters tells what the stack has done so far.
+func (s *Stack) Counters() []Counter {
+	st := s.stack.Stats()
+	return []Counter{
+		{"ip packets received", st.IP.PacketsReceived.Value()},
+		{"ip packets sent", st.IP.PacketsSent.Value()},
+		{"ip send errors", st.IP.OutgoingPacketErrors.Value()},
+		{"tcp segments received", st.TCP.ValidSegmentsReceived.Value()},
+		{"tcp segments sent", st.TCP.SegmentsSent.Value()},
+		{"tcp retransmits", st.TCP.Retransmits.Value()},
+		{"tcp timeouts", st.TCP.Timeouts.Value()},
+		{"tcp checksum errors", st.TCP.ChecksumErrors.Value()},
+		{"tcp connections", st.TCP.CurrentEstablished.Value()},
+		{"udp datagrams received", st.UDP.PacketsReceived.Value()},
+		{"udp datagrams sent", st.UDP.PacketsSent.Value()},
+		{"udp receive errors", st.UDP.ReceiveBufferErrors.Value()},
+	}
+}
+
 // Listen listens for TCP connections to port on all addresses.
 func (s *Stack) Listen(port uint16) (net.Listener, error) {
 	l, err := gonet.ListenTCP(s.stack, tcpip.FullAddress{Port: port}, ipv4.ProtocolNumber)

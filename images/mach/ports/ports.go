@@ -9,6 +9,7 @@ package ports
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"hurdlab/mach"
 )
@@ -22,15 +23,35 @@ type Exporter interface {
 	Export(h mach.Handler, gone func()) (mach.Port, error)
 }
 
+// MaxObjects bounds the objects of a Kernel, so that a program that opens
+// files without end cannot take the node's memory: each costs some 6 KiB. A
+// program has eight at its start.
+const MaxObjects = 4096
+
 // Kernel makes real ports. Each costs a goroutine that is parked most of the
 // time.
-type Kernel struct{}
+type Kernel struct{ objects atomic.Int32 }
 
 // Export makes a port: see [Exporter].
-func (Kernel) Export(h mach.Handler, gone func()) (mach.Port, error) {
+func (k *Kernel) Export(h mach.Handler, gone func()) (mach.Port, error) {
+	if k.objects.Add(1) > MaxObjects {
+		k.objects.Add(-1)
+		return mach.Null, fmt.Errorf("export an object: %w: there are %d", mach.Errno(enfile), MaxObjects)
+	}
+	right, err := k.export(h, gone)
+	if err != nil {
+		k.objects.Add(-1)
+		return mach.Null, fmt.Errorf("export an object: %w", err)
+	}
+	return right, nil
+}
+
+const enfile = 23 // ENFILE: too many open files in the system
+
+func (k *Kernel) export(h mach.Handler, gone func()) (mach.Port, error) {
 	r, err := mach.NewReceiver()
 	if err != nil {
-		return mach.Null, fmt.Errorf("export an object: %w", err)
+		return mach.Null, err
 	}
 	right, err := r.MakeSend()
 	if err == nil {
@@ -40,16 +61,17 @@ func (Kernel) Export(h mach.Handler, gone func()) (mach.Port, error) {
 	}
 	if err != nil {
 		r.Close()
-		return mach.Null, fmt.Errorf("export an object: %w", err)
+		return mach.Null, err
 	}
-	go serve(r, h, gone)
+	go k.serve(r, h, gone)
 	return right, nil
 }
 
-func serve(r *mach.Receiver, h mach.Handler, gone func()) {
+func (k *Kernel) serve(r *mach.Receiver, h mach.Handler, gone func()) {
 	if gone != nil {
 		defer gone()
 	}
+	defer k.objects.Add(-1)
 	defer r.Close()
 	ctx := context.Background()
 	req, reply := mach.NewMessage(0), mach.NewMessage(0)

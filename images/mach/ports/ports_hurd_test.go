@@ -16,7 +16,7 @@ func echo(_ context.Context, req, reply *mach.Message) error {
 
 func export(t *testing.T, gone func()) mach.Port {
 	t.Helper()
-	p, err := Kernel{}.Export(mach.Routines{4711: echo}, gone)
+	p, err := new(Kernel).Export(mach.Routines{4711: echo}, gone)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,5 +89,28 @@ func TestNoLeaks(t *testing.T) {
 	}
 	if after := count(); after > before+2 {
 		t.Errorf("%d names before, %d after", before, after)
+	}
+}
+
+func TestLimit(t *testing.T) {
+	k := new(Kernel)
+	k.objects.Store(MaxObjects - 1)
+	gone := make(chan bool)
+	p, err := k.Export(mach.Routines{}, func() { gone <- true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Export(mach.Routines{}, nil); !errors.Is(err, mach.Errno(enfile)) {
+		t.Errorf("one too many: %v", err)
+	}
+	if err := mach.Deallocate(p); err != nil {
+		t.Fatal(err)
+	}
+	<-gone
+	if p, err = k.Export(mach.Routines{}, nil); err != nil {
+		t.Errorf("after one has gone: %v", err)
+	}
+	if err := mach.Deallocate(p); err != nil {
+		t.Error(err)
 	}
 }

@@ -39,23 +39,24 @@ var commands map[string]*command
 
 func init() {
 	commands = map[string]*command{
-		"cat":    {"cat FILE...", cat},
-		"chmod":  {"chmod MODE FILE...", chmod},
-		"echo":   {"echo WORD...", echo},
-		"false":  {"false", func(context.Context, *Shell, []string, *sshd.Session) error { return exitError(1) }},
-		"free":   {"free", free},
-		"help":   {"help", help},
-		"kill":   {"kill [-SIGNAL] PID...", kill},
-		"ls":     {"ls [-l] [PATH...]", ls},
-		"mkdir":  {"mkdir [-p] DIR...", mkdir},
-		"mv":     {"mv FROM TO", mv},
-		"ping":   {"ping [-c COUNT] [-s SIZE] HOST", ping},
-		"ps":     {"ps", ps},
-		"reboot": {"reboot", reboot},
-		"rm":     {"rm [-r] [-f] PATH...", rm},
-		"scp":    {"scp (as the remote half of scp only)", scpCommand},
-		"true":   {"true", func(context.Context, *Shell, []string, *sshd.Session) error { return nil }},
-		"uptime": {"uptime", uptime},
+		"cat":     {"cat FILE...", cat},
+		"chmod":   {"chmod MODE FILE...", chmod},
+		"echo":    {"echo WORD...", echo},
+		"false":   {"false", func(context.Context, *Shell, []string, *sshd.Session) error { return exitError(1) }},
+		"free":    {"free", free},
+		"help":    {"help", help},
+		"kill":    {"kill [-SIGNAL] PID...", kill},
+		"ls":      {"ls [-l] [PATH...]", ls},
+		"mkdir":   {"mkdir [-p] DIR...", mkdir},
+		"mv":      {"mv FROM TO", mv},
+		"netstat": {"netstat", netstat},
+		"ping":    {"ping [-c COUNT] [-s SIZE] HOST", ping},
+		"ps":      {"ps", ps},
+		"reboot":  {"reboot", reboot},
+		"rm":      {"rm [-r] [-f] PATH...", rm},
+		"scp":     {"scp (as the remote half of scp only)", scpCommand},
+		"true":    {"true", func(context.Context, *Shell, []string, *sshd.Session) error { return nil }},
+		"uptime":  {"uptime", uptime},
 	}
 }
 
@@ -293,6 +294,15 @@ func ping(ctx context.Context, sh *Shell, args []string, s *sshd.Session) error 
 	return nil
 }
 
+func netstat(_ context.Context, sh *Shell, _ []string, s *sshd.Session) error {
+	for _, c := range sh.Net.Counters() {
+		if _, err := fmt.Fprintf(s.Stdout, "%-24s %d\n", c.Name, c.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func ps(_ context.Context, sh *Shell, _ []string, s *sshd.Session) error {
 	fmt.Fprintln(s.Stdout, "  PID   RESIDENT        AGE COMMAND")
 	for _, p := range sh.Procs.List() {
@@ -355,11 +365,15 @@ func free(_ context.Context, sh *Shell, _ []string, s *sshd.Session) error {
 		return err
 	}
 	used, quota := sh.Files.Used()
+	var heap runtime.MemStats
+	runtime.ReadMemStats(&heap)
 	kb := func(pages uint32) uint64 { return uint64(pages) * uint64(st.PageSize) / 1024 }
 	fmt.Fprintf(s.Stdout, "memory %d kB, free %d kB, active %d kB, inactive %d kB, wired %d kB\n",
 		host.Memory/1024, kb(st.Free), kb(st.Active), kb(st.Inactive), kb(st.Wired))
 	fmt.Fprintf(s.Stdout, "boot program: resident %d kB, virtual %d kB, %d port names, %d goroutines\n",
 		self.Resident/1024, self.Virtual/1024, len(names), runtime.NumGoroutine())
+	fmt.Fprintf(s.Stdout, "heap: %d kB, next collection at %d kB, %d collections so far, paused %v\n",
+		heap.HeapAlloc/1024, heap.NextGC/1024, heap.NumGC, time.Duration(heap.PauseTotalNs))
 	_, err = fmt.Fprintf(s.Stdout, "files: %d kB of %d kB\n", used/1024, quota/1024)
 	return err
 }

@@ -39,6 +39,8 @@ const (
 
 // A Shell runs commands on a node.
 type Shell struct {
+	// Name is the node's, for the prompt.
+	Name   string
 	Files  *store.FS
 	Root   *rootfs.Root
 	Procs  *proc.Table
@@ -56,12 +58,17 @@ func (sh *Shell) Run(ctx context.Context, s *sshd.Session) sshd.Exit {
 		return sh.line(ctx, s, s.Command)
 	}
 	// The client wants a shell: its lines are the commands, which have no
-	// input of their own.
+	// input of their own. The prompt goes where it does not get into the way
+	// of what commands print.
 	in := bufio.NewScanner(s.Stdin)
 	one := *s
 	one.Stdin = strings.NewReader("")
 	var last sshd.Exit
-	for in.Scan() {
+	for {
+		fmt.Fprintf(s.Stderr, "%s# ", sh.Name)
+		if !in.Scan() {
+			break
+		}
 		if strings.TrimSpace(in.Text()) == "exit" {
 			break
 		}

@@ -26,7 +26,7 @@ func newShell(t *testing.T) *Shell {
 	if err := files.WriteFile("/bin/script", []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return &Shell{Files: files, Root: rootfs.New(files, x, nil), Procs: proc.NewTable(proc.Mach{}, x), Export: x}
+	return &Shell{Name: "node1", Files: files, Root: rootfs.New(files, x, nil), Procs: proc.NewTable(proc.Mach{}, x), Export: x}
 }
 
 // run runs a command and returns its output and its errors.
@@ -74,8 +74,8 @@ func TestCommands(t *testing.T) {
 		{"script", "", "", "no ELF", 126},
 		{"A=b B=c", "", "", "", 0},
 		{"echo a | cat", "", "", "no shell", 2},
-		{"", "echo 1\ncat\n\nexit\necho 2\n", "1\n", "", 0},
-		{"", "false\n", "", "", 1},
+		{"", "echo 1\ncat\n\nexit\necho 2\n", "1\n", "node1# node1# node1# ", 0},
+		{"", "false\n", "", "node1# ", 1},
 		{"scp -t /up", "C0644 2 f\nhi\x00", "\x00\x00\x00", "", 0},
 		{"cat /up", "", "hi", "", 0},
 	} {

@@ -281,6 +281,8 @@ type socket struct {
 	nonblock bool
 	cancel   chan struct{}
 
+	buf []byte // for what is received; of line in
+
 	// The address of the last datagram, and a send right to its object: most
 	// datagrams come from where the one before came from. Of line in.
 	lastFrom tcpip.FullAddress
@@ -478,9 +480,13 @@ func (k *socket) read(req, reply *mach.Message) error {
 	})
 }
 
-// receive takes what there is, n bytes at most; nothing is the end.
+// receive takes what there is, n bytes at most; nothing is the end. The bytes
+// are good until the next call.
 func (k *socket) receive(n int, peek bool) ([]byte, tcpip.ReadResult, error) {
-	b := make([]byte, n)
+	if len(k.buf) < n {
+		k.buf = make([]byte, n)
+	}
+	b := k.buf[:n]
 	w := tcpip.SliceWriter(b)
 	res, terr := k.ep.Read(&w, tcpip.ReadOptions{Peek: peek, NeedRemoteAddr: !k.stream})
 	if _, ok := terr.(*tcpip.ErrClosedForReceive); ok {

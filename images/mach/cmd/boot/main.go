@@ -73,8 +73,9 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var export ports.Kernel
+	export := new(ports.Kernel)
 	sh := &shell.Shell{
+		Name:   cfg.Name,
 		Files:  files,
 		Root:   rootfs.New(files, export, map[string]mach.Handler{socket.Path: socket.NewServer(stack.Raw(), export)}),
 		Procs:  proc.NewTable(proc.Mach{}, export),
