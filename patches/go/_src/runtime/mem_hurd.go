@@ -25,6 +25,11 @@ const (
 
 	// memReserve is how much of the machine's memory the heap leaves free.
 	memReserve = 1 << 20
+
+	// memProcessReserve is how much a process leaves free if it grows
+	// beyond the first arena: so that whoever takes all he can get leaves
+	// something to the servers and to other programs' beginnings.
+	memProcessReserve = 6 << 20
 )
 
 // memUnused notes which pages of the heap are unused, by chunk. On a machine
@@ -104,8 +109,11 @@ func sysMapOS(v unsafe.Pointer, n uintptr, _ string) {
 //
 // Of the first arena a small program uses little: it needs only the reserve.
 func memAvailable(n uintptr) bool {
+	n += memReserve
 	if gcController.heapReleased.load()+gcController.heapFree.load()+gcController.heapInUse.load() <= heapArenaBytes {
-		n = 0
+		n = memReserve
+	} else if hurd.on {
+		n += memProcessReserve
 	}
 	var m machMsg
 	if m.call(taskSelf, idVMStatistics) != 0 {
@@ -123,7 +131,7 @@ func memAvailable(n uintptr) bool {
 	// in vain, when 6 % or 600 pages of a zone of memory are left. There
 	// are two zones, of which that for DMA is small.
 	const low = 600
-	return uintptr(pages) >= (n+memReserve)/_PAGESIZE+low+uintptr(max(all*6/100, low))
+	return uintptr(pages) >= n/_PAGESIZE+low+uintptr(max(all*6/100, low))
 }
 
 func sysUnusedOS(v unsafe.Pointer, n uintptr) {
