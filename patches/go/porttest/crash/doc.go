@@ -1,6 +1,6 @@
 //go:build hurd
 
-// Command crash ends in the way that its argument says. The comment at each
-// way tells what must come of it, to be checked from the outside. Without an
-// argument it lists them.
+// Command crash ends in the way that its argument says. The table Endings of
+// package porttest tells what must come of each. Without an argument it lists
+// them.
 package main
