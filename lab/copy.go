@@ -123,6 +123,9 @@ func (n *Node) CopyFrom(ctx context.Context, remote, local string) error {
 	}
 	// go-scp loses modes and knows no directories, so this direction is ours.
 	if err := session.Start("scp -r -f " + quote(remote)); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		return fmt.Errorf("%s: start scp: %w", n.name, err)
 	}
 	err = (&receiver{r: bufio.NewReader(out), w: in}).receive(local)

@@ -124,26 +124,38 @@ func (n *Node) Start(ctx context.Context, c Cmd) (*Process, error) {
 		return nil, err
 	}
 	session.Stdin, session.Stdout, session.Stderr = c.Stdin, c.Stdout, c.Stderr
-	for _, kv := range c.Env {
-		k, v, _ := strings.Cut(kv, "=")
-		if err := session.Setenv(k, v); err != nil {
-			session.Close()
-			return nil, fmt.Errorf("%s: set %s: %w", n.name, k, err)
-		}
-	}
-	if err := session.Start(commandLine(c.Args)); err != nil {
-		session.Close()
-		if err == io.EOF {
-			return nil, n.lost()
-		}
-		return nil, fmt.Errorf("%s: start %s: %w", n.name, c.Args[0], err)
-	}
 	p := &Process{node: n, session: session, ctx: ctx}
 	p.stop = context.AfterFunc(ctx, func() {
 		p.Signal("KILL") // some servers do not kill when the session is closed
 		session.Close()
 	})
+	if err := p.start(c); err != nil {
+		ended := !p.stop()
+		session.Close()
+		if ended {
+			return nil, context.Cause(ctx)
+		}
+		return nil, err
+	}
 	return p, nil
+}
+
+// start asks the node to start the command.
+func (p *Process) start(c Cmd) error {
+	for _, kv := range c.Env {
+		k, v, _ := strings.Cut(kv, "=")
+		if err := p.session.Setenv(k, v); err != nil {
+			return fmt.Errorf("%s: set %s: %w", p.node.name, k, err)
+		}
+	}
+	err := p.session.Start(commandLine(c.Args))
+	if err == io.EOF {
+		return p.node.lost()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: start %s: %w", p.node.name, c.Args[0], err)
+	}
+	return nil
 }
 
 // session opens an SSH session.
