@@ -36,9 +36,9 @@ func (e *FramingError) Error() string {
 
 // A Reader takes frames off a stream, with as few reads as possible.
 type Reader struct {
-	r    io.Reader
-	buf  []byte
-	data []byte // the unread part of buf
+	r          io.Reader
+	buf        []byte
+	start, end int // of what is unread in buf
 }
 
 // NewReader returns a reader of the frames in r.
@@ -64,41 +64,46 @@ func (r *Reader) Next() ([]byte, error) {
 
 // Buffered tells whether Next would return without reading.
 func (r *Reader) Buffered() bool {
-	if len(r.data) < headerLen {
+	data := r.buf[r.start:r.end]
+	if len(data) < headerLen {
 		return false
 	}
-	n := binary.BigEndian.Uint32(r.data)
-	return n > MaxFrame || len(r.data) >= Size(int(n))
+	n := binary.BigEndian.Uint32(data)
+	return n > MaxFrame || len(data) >= Size(int(n))
 }
 
-// head takes the first frame out of the data, if it is there in full.
+// head takes the first frame out of the buffer, if it is there in full.
 func (r *Reader) head() (frame []byte, ok bool, err error) {
 	if !r.Buffered() {
 		return nil, false, nil
 	}
-	n := binary.BigEndian.Uint32(r.data)
+	data := r.buf[r.start:r.end]
+	n := binary.BigEndian.Uint32(data)
 	if n > MaxFrame {
 		return nil, false, &FramingError{Length: n}
 	}
-	frame = r.data[headerLen:Size(int(n))]
-	r.data = r.data[Size(int(n)):]
-	return frame, true, nil
+	r.start += Size(int(n))
+	return data[headerLen:Size(int(n))], true, nil
 }
 
+// fill reads more of the frame that has begun.
 func (r *Reader) fill() error {
-	// The data ends where the buffer was filled to; its rest moves to the
-	// front, so there is always room for the frame that has begun.
-	n := copy(r.buf, r.data)
-	m, err := r.r.Read(r.buf[n:])
-	r.data = r.buf[:n+m]
-	if m > 0 {
+	// The buffer has room for two of the longest frames. A frame that begins
+	// in its second half moves to the front, so there is always room for the
+	// rest, and a peer that sends byte by byte does not cause as many moves.
+	if r.start == r.end || r.start > len(r.buf)/2 {
+		r.end = copy(r.buf, r.buf[r.start:r.end])
+		r.start = 0
+	}
+	n, err := r.r.Read(r.buf[r.end:])
+	r.end += n
+	switch {
+	case n > 0:
 		return nil // an error comes again
-	}
-	if err == io.EOF && n > 0 {
+	case err == io.EOF && r.start < r.end:
 		return io.ErrUnexpectedEOF
-	}
-	if err == nil {
-		err = io.ErrNoProgress
+	case err == nil:
+		return io.ErrNoProgress
 	}
 	return err
 }
