@@ -12,6 +12,7 @@ import (
 )
 
 func TestDevices(t *testing.T) {
+	privileged(t)
 	leaks(t, func() {
 		master := mach.DeviceMaster()
 		_, err := mach.DeviceOpen(t.Context(), master, "no such device", mach.ModeRead)
@@ -64,6 +65,7 @@ func TestDevices(t *testing.T) {
 }
 
 func TestIOPerm(t *testing.T) {
+	privileged(t)
 	leaks(t, func() {
 		perm := must(mach.IOPermCreate(mach.DeviceMaster(), 0x70, 0x71))(t)
 		check(t, mach.IOPermModify(mach.TaskSelf(), perm, true))
@@ -73,6 +75,7 @@ func TestIOPerm(t *testing.T) {
 }
 
 func TestInterruptRegistration(t *testing.T) {
+	privileged(t)
 	irq := must(mach.DeviceOpen(t.Context(), mach.DeviceMaster(), "irq", mach.ModeRead|mach.ModeWrite))(t)
 	r := receiver(t)
 	check(t, mach.DeviceIntrRegister(irq, 5, r.Port()))

@@ -98,6 +98,15 @@ func leaks(t *testing.T, f func()) {
 	t.Errorf("rights after each run: %v", history)
 }
 
+// privileged skips a test that needs what only the first task of a machine
+// has.
+func privileged(t *testing.T) {
+	t.Helper()
+	if mach.HostPriv() == mach.Null || mach.DeviceMaster() == mach.Null {
+		t.Skip("not started by the kernel: no privileged ports")
+	}
+}
+
 func receiver(t testing.TB) *mach.Receiver {
 	t.Helper()
 	r := must(mach.NewReceiver())(t)

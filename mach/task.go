@@ -13,9 +13,13 @@ const (
 // parent's registered ports, exception port, bootstrap port and priority, and
 // with inherit its memory, as the memory's inheritance says.
 //
-// Without, the first memory allocated anywhere in it is at address 0. Allocate
-// that page first: null pointers should fault, and a kernel of 2025 panics if
-// a message is there.
+// Set the task's exception port (TaskExceptionPort): the one that it inherits
+// from a Go program is that program's own, which cannot know what to do with
+// the exceptions of others.
+//
+// Without inherit, the first memory allocated anywhere in it is at address 0.
+// Allocate that page first: null pointers should fault, and a kernel of 2025
+// panics if a message is there.
 func TaskCreate(parent Port, inherit bool) (task Port, err error) {
 	r := begin("task_create", 2007)
 	r.PutBool(inherit)

@@ -291,6 +291,7 @@ func TestTasks(t *testing.T) {
 }
 
 func TestNewTaskNotification(t *testing.T) {
+	privileged(t)
 	r := receiver(t)
 	err := mach.RegisterNewTaskNotification(mach.HostPriv(), r.Port())
 	if errors.Is(err, mach.KernNoAccess) {

@@ -65,6 +65,7 @@ func TestMemory(t *testing.T) {
 }
 
 func TestContiguous(t *testing.T) {
+	privileged(t)
 	self := mach.TaskSelf()
 	const n = 5 * mach.PageSize
 	addr, phys, err := mach.VMAllocateContiguous(mach.HostPriv(), self, n, 0, 1<<32, 0)
