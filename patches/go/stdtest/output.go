@@ -117,7 +117,11 @@ func (o *output) addTo(r *Result) {
 		r.Wanting = make(map[string]int)
 	}
 	fail := func(name, text string) {
-		if what := wants(text); what != "" {
+		what := known[r.Package+"."+name]
+		if what == "" {
+			what = wants(text)
+		}
+		if what != "" {
 			r.Wanting[what]++
 		} else if !slices.Contains(r.Failed, name) {
 			r.Failed = append(r.Failed, name)
