@@ -44,6 +44,49 @@ func TestMemoryGivenBack(t *testing.T) {
 	}
 }
 
+// TestMemoryKeptIsLeftAlone gives back most of the heap, in pieces of all
+// sizes, and looks whether the rest is what it was.
+func TestMemoryKeptIsLeftAlone(t *testing.T) {
+	type piece struct {
+		seed byte
+		data []byte
+	}
+	fill := func(size int, seed byte) piece {
+		p := piece{seed, make([]byte, size)}
+		for i := range p.data {
+			if p.data[i] != 0 {
+				t.Fatalf("new memory has %d in it", p.data[i])
+			}
+			p.data[i] = seed + byte(i)
+		}
+		return p
+	}
+	var kept []piece
+	for round := range 6 {
+		var all []piece
+		for i := range 600 {
+			all = append(all, fill(1000+i*37%30000, byte(i)))
+		}
+		for i, p := range all {
+			if i%5 == round%5 {
+				kept = append(kept, p)
+			}
+		}
+		clear(all)
+		debug.FreeOSMemory()
+		for _, p := range kept {
+			for i, b := range p.data {
+				if b != p.seed+byte(i) {
+					t.Fatalf("round %d: byte %d of %d kept is %d, was %d", round, i, len(p.data), b, p.seed+byte(i))
+				}
+			}
+		}
+		if round%2 == 1 {
+			kept = kept[len(kept)/2:]
+		}
+	}
+}
+
 // TestThreadsLeaveNothing starts and ends threads by the thousand.
 func TestThreadsLeaveNothing(t *testing.T) {
 	run := func(n int) {

@@ -84,9 +84,12 @@ func sysMapOS(v unsafe.Pointer, n uintptr, _ string) {
 		print("runtime: the machine has no memory for ", n, " more bytes\n")
 		throw("out of memory")
 	}
-	// Nothing has been touched yet: the parts have no common object.
+	// Nothing has been touched yet: the parts have no common object. And
+	// nothing is in use before sysUsed.
+	lock(&memUnused.lock)
 	for p := start; p < end; {
 		next := min(alignDown(p, memChunk)+memChunk, end)
+		memUnused.pages[p/memChunk] |= memPageBits(p, end)
 		if p/memChunk%2 != 0 {
 			var m machMsg
 			m.putAddr(p)
@@ -96,6 +99,7 @@ func sysMapOS(v unsafe.Pointer, n uintptr, _ string) {
 		}
 		p = next
 	}
+	unlock(&memUnused.lock)
 	if kr := vmProtect(start, n, _VM_PROT_RW); kr != 0 {
 		print("runtime: vm_protect(", v, ", ", n, ") = ", hex(kr), "\n")
 		throw("runtime: cannot map pages in arena address space")
