@@ -54,19 +54,30 @@ func (b *builder) ensure(ctx context.Context) (string, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		b.progress.Logf("the cached Go tool chain is damaged (%v); building it again", err)
 	}
+	if err := os.RemoveAll(dir); err != nil {
+		return "", fmt.Errorf("cannot remove the damaged tool chain: %w", err)
+	}
 	stale, err := filepath.Glob(filepath.Join(b.cache, "*.tmp"))
 	if err != nil {
 		return "", err
 	}
-	for _, d := range append(stale, dir) {
+	for _, d := range stale {
 		if err := os.RemoveAll(d); err != nil {
-			return "", fmt.Errorf("cannot remove what an earlier build left: %w", err)
+			b.progress.Logf("%v; left for the next time", err)
 		}
 	}
-	tmp := dir + ".tmp"
+	// A name that was never used: a compiler of a build that was killed may
+	// go on for a while, in the old one.
+	tmp, err := os.MkdirTemp(b.cache, key+"-*.tmp")
+	if err != nil {
+		return "", fmt.Errorf("cannot make a directory to build Go for the Hurd in: %w", err)
+	}
 	err = b.build(ctx, tmp, key)
 	if err == nil {
 		err = os.Rename(tmp, dir)
+	}
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // it was a temporary one
 	}
 	if err != nil {
 		return "", errors.Join(fmt.Errorf("cannot build Go for the Hurd: %w", err), os.RemoveAll(tmp))
@@ -193,7 +204,7 @@ func (b *builder) download(ctx context.Context) (string, error) {
 	return r.Dir, nil
 }
 
-// copyTree copies the release. The module cache has it read-only, and
+// copyTree copies the release to the directory dst. The module cache has it read-only, and
 // without execute permissions, which modules do not have.
 func copyTree(ctx context.Context, dst, src string) error {
 	return filepath.WalkDir(src, func(name string, d fs.DirEntry, err error) error {
@@ -209,7 +220,7 @@ func copyTree(ctx context.Context, dst, src string) error {
 		}
 		to := filepath.Join(dst, rel)
 		if d.IsDir() {
-			return os.Mkdir(to, 0o777)
+			return os.MkdirAll(to, 0o777)
 		}
 		data, err := os.ReadFile(name)
 		if err != nil {
