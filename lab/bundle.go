@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,9 +55,46 @@ func Bundle(ctx context.Context, dirs state.Dirs, name, dir string) (string, err
 	return bundle(d, nil, dir)
 }
 
-// bundleTo makes a bundle among the others.
-func bundleTo(dirs state.Dirs, dir state.Dir, s *api.Status) (string, error) {
-	return bundle(dir, s, dirs.Bundles())
+// maxBundles is how many bundles are kept that nobody has asked for.
+const maxBundles = 20
+
+// bundleTo makes a bundle among the others, and deletes the oldest of them.
+func bundleTo(dirs state.Dirs, dir state.Dir) (string, error) {
+	file, err := bundle(dir, nil, dirs.Bundles())
+	if err != nil {
+		return "", err
+	}
+	return file, prune(dirs.Bundles(), maxBundles)
+}
+
+// prune deletes all but the newest files of a directory.
+func prune(dir string, keep int) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	type file struct {
+		name string
+		time time.Time
+	}
+	var files []file
+	for _, e := range entries {
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // another start prunes too
+		}
+		if err != nil {
+			return err
+		}
+		files = append(files, file{e.Name(), info.ModTime()})
+	}
+	slices.SortFunc(files, func(a, b file) int { return b.time.Compare(a.time) })
+	for _, f := range files[min(keep, len(files)):] {
+		if err := os.Remove(filepath.Join(dir, f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // bundle packs the lab in dir into a new file in the directory to; s is nil

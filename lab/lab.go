@@ -147,7 +147,7 @@ func Down(ctx context.Context, dirs state.Dirs, name string) (became string, err
 		}
 		if killed {
 			became = fmt.Sprintf("the daemon of lab %q did not end when it was asked to, and was killed", name)
-			if file, err := bundleTo(dirs, dir, nil); err == nil {
+			if file, err := bundleTo(dirs, dir); err == nil {
 				became += "; see " + file
 			}
 		}

@@ -891,6 +891,30 @@ func TestBundleHasNoKeys(t *testing.T) {
 	}
 }
 
+func TestPruneKeepsTheNewest(t *testing.T) {
+	dir := t.TempDir()
+	for i, name := range []string{"c", "a", "d", "b"} {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		when := time.Unix(int64(1000+i), 0)
+		if err := os.Chtimes(file, when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := prune(dir, 2); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(dir + "/*")
+	if err != nil || !slices.Equal(left, []string{dir + "/b", dir + "/d"}) {
+		t.Errorf("left are %q, %v; want the last two, b and d", left, err)
+	}
+	if err := prune(dir, 2); err != nil {
+		t.Error(err)
+	}
+}
+
 func anyContains(files []string, what string) bool {
 	for _, f := range files {
 		if b, err := os.ReadFile(f); err == nil && strings.Contains(string(b), what) {

@@ -88,7 +88,7 @@ func Up(ctx context.Context, spec Spec) (_ *Lab, err error) {
 		return nil, problem.Wrap(err, "cannot start lab "+spec.Name, "make sure that "+spec.Dirs.State+" is yours and writable")
 	}
 	u := &up{spec: spec, dir: dir, lock: lock}
-	defer u.lock.Close()
+	defer u.close()
 	if err := u.clear(); err != nil {
 		return nil, err
 	}
@@ -134,7 +134,16 @@ type up struct {
 	dir     state.Dir
 	lock    *state.Lock
 	journal *state.Journal
+	events  *os.File // the journal's
 	lab     *state.Lab
+}
+
+// close closes what a start needs only itself.
+func (u *up) close() {
+	u.lock.Close()
+	if u.events != nil {
+		u.events.Close()
+	}
 }
 
 // clear deletes the remains of an earlier lab of the same name. Whatever can
@@ -145,7 +154,7 @@ func (u *up) clear() error {
 		if before, err = u.dir.Explain(); err != nil {
 			before = err.Error()
 		}
-		if file, err := bundleTo(u.spec.Dirs, u.dir, nil); err == nil {
+		if file, err := bundleTo(u.spec.Dirs, u.dir); err == nil {
 			before += "; what it left is in " + file
 		}
 		if err := u.dir.Remove(); err != nil {
@@ -159,7 +168,7 @@ func (u *up) clear() error {
 	if err != nil {
 		return err
 	}
-	// The file stays open as long as the program: a few hundred bytes.
+	u.events = f
 	u.journal = state.NewJournal(f, u.spec.Watch)
 	if before != "" {
 		u.journal.Logf("%s", before)
@@ -177,7 +186,11 @@ func (u *up) step(name string, f func() error) error {
 
 // prepare does what comes before the daemon: all that the lab is made of.
 func (u *up) prepare(ctx context.Context) error {
-	plan := []string{stepImage, stepHost, stepDaemon}
+	plan := []string{stepImage, stepHost}
+	if u.spec.Accel == "auto" {
+		plan = append(plan, stepAccel)
+	}
+	plan = append(plan, stepDaemon)
 	for i := range u.spec.Nodes {
 		plan = append(plan, nodeName(i))
 	}
@@ -423,7 +436,7 @@ func (u *up) watch(ctx context.Context, l *Lab, from int64) error {
 // explain is the error of a lab that did not come up, which leaves a bundle.
 func (u *up) explain(err error) error {
 	err = problem.Wrap(err, fmt.Sprintf("lab %q did not come up", u.dir.Name), "")
-	file, bundleErr := bundleTo(u.spec.Dirs, u.dir, nil)
+	file, bundleErr := bundleTo(u.spec.Dirs, u.dir)
 	if bundleErr != nil {
 		return errors.Join(err, bundleErr)
 	}
@@ -445,7 +458,7 @@ func (u *up) waitOrKill(daemon *exec.Cmd) error {
 	if !forceEnd(daemon.Process.Signal, ended) {
 		return nil
 	}
-	file, err := bundleTo(u.spec.Dirs, u.dir, nil)
+	file, err := bundleTo(u.spec.Dirs, u.dir)
 	return errors.Join(fmt.Errorf("the lab's daemon did not end by itself and was killed; see %s", file), err)
 }
 

@@ -19,6 +19,7 @@ func qmpCmd(a *app) *cobra.Command {
 returns. The arguments are a JSON object.`,
 		Example: `  hurdlab qmp node1 query-status
   hurdlab qmp node1 human-monitor-command '{"command-line": "info registers"}'
+  hurdlab qmp node1 human-monitor-command '{"command-line": "gdbserver tcp:127.0.0.1:1234"}'
   hurdlab qmp node1 stop && hurdlab qmp node1 cont   # a long pause`,
 		Args: args(2, 3, "a node and a command"),
 		RunE: func(c *cobra.Command, args []string) error {
