@@ -53,7 +53,9 @@ func (s *PortSet) Receive(ctx context.Context, m *Message) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	defer s.ended.watch(ctx, s.interrupt)()
+	if ctx.Done() != nil {
+		defer s.ended.watch(ctx, s.interrupt)()
+	}
 	room := replyRoom
 	for {
 		b := m.Buffer(room)

@@ -62,9 +62,6 @@ func (e *ended) pending() <-chan struct{} {
 // watch makes interrupt be called when ctx ends, until the function that it
 // returns is called.
 func (e *ended) watch(ctx context.Context, interrupt func()) (stop func()) {
-	if ctx.Done() == nil {
-		return func() {}
-	}
 	s := context.AfterFunc(ctx, func() {
 		e.add()
 		interrupt()
@@ -139,7 +136,9 @@ func (r *Receiver) Receive(ctx context.Context, m *Message) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	defer r.ended.watch(ctx, r.poll.wake)()
+	if ctx.Done() != nil {
+		defer r.ended.watch(ctx, r.poll.wake)()
+	}
 	room := replyRoom
 	for {
 		b := m.Buffer(room)

@@ -365,6 +365,49 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// The padding of an item is nobody's, and an item that is cut short is none.
+func TestPadding(t *testing.T) {
+	message := func(l Layout, words ...uint64) *Message {
+		b := New(l, 1).Buffer(0)
+		for _, w := range words {
+			if l == Layout64 {
+				b = binary.LittleEndian.AppendUint64(b, w)
+			} else {
+				b = binary.LittleEndian.AppendUint32(b, uint32(w))
+			}
+		}
+		binary.LittleEndian.PutUint32(b[4:], uint32(len(b)))
+		m, err := Parse(l, b, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	m := message(Layout64, 0x0000000120002002, 0xdeadbeef00000005, 0x0000000120001001, 0xdeadbeefdead0006, 0x0000000120002000, 0xdeadbeef00000000)
+	if x, y, z := m.TakeInt32(), m.TakeInt16(), m.TakeBool(); x != 5 || y != 6 || z || m.End() != nil {
+		t.Errorf("64-bit: took %d, %d, %v, %v", x, y, z, m.End())
+	}
+	m = message(Layout32, 0x10011001, 0xdead0006)
+	if x := m.TakeInt16(); x != 6 || m.End() != nil {
+		t.Errorf("32-bit: took %d, %v", x, m.End())
+	}
+	for name, m := range map[string]*Message{
+		"64-bit i32": message(Layout64, 0x0000000120002002),
+		"64-bit i64": message(Layout64, 0x000000012000400b),
+		"32-bit i32": message(Layout32, 0x10012002),
+		"32-bit i64": message(Layout32, 0x1001400b, 1),
+	} {
+		if strings.HasSuffix(name, "i32") {
+			m.TakeInt32()
+		} else {
+			m.TakeInt64()
+		}
+		if m.Err() == nil {
+			t.Errorf("%s was taken without its data", name)
+		}
+	}
+}
+
 // Taking a right or memory removes it from the message, so that a walk over
 // what is left finds what nobody took.
 func TestOwnership(t *testing.T) {
