@@ -1,20 +1,17 @@
 package labtest
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
-	"net"
 	"strconv"
 	"strings"
-	"sync"
 
 	"golang.org/x/crypto/ssh"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 
-	"hurdlab/images/mach/ipstack"
-	"hurdlab/images/mach/nic"
 	"hurdlab/images/mach/scp"
 	"hurdlab/images/mach/sshd"
 	"hurdlab/images/mach/store"
@@ -22,11 +19,10 @@ import (
 
 // serveSSH starts the network and the SSH server.
 func (m *machine) serveSSH() error {
-	st, err := ipstack.New(&card{conn: m.nic, mac: m.id.MAC}, ipstack.Config{Addr: m.id.Addr, Gateway: m.id.Gateway})
+	st, err := newStack(m.nic, m.id)
 	if err != nil {
 		return err
 	}
-	go st.Serve(context.Background()) // until the process is killed
 	host, err := ssh.ParsePrivateKey(m.id.HostKey)
 	if err != nil {
 		return err
@@ -46,7 +42,7 @@ func (m *machine) serveSSH() error {
 	if err != nil {
 		return err
 	}
-	l, err := st.Listen(22)
+	l, err := gonet.ListenTCP(st, tcpip.FullAddress{Port: 22}, ipv4.ProtocolNumber)
 	if err != nil {
 		return err
 	}
@@ -112,44 +108,4 @@ func (m *machine) command(ctx context.Context, files *store.FS, s *sshd.Session)
 	}
 	fmt.Fprintf(s.Stderr, "%s: not found\n", args[0])
 	return sshd.Exit{Status: 127}
-}
-
-// card is a network card: the stream that QEMU would speak.
-type card struct {
-	conn net.Conn
-	mac  [6]byte
-	mu   sync.Mutex
-}
-
-var _ nic.Device = (*card)(nil)
-
-const mtu = 1500
-
-func (c *card) MAC() [6]byte { return c.mac }
-func (c *card) MTU() int     { return mtu }
-func (c *card) Flush()       {}
-
-func (c *card) Send(fill func([]byte) int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b := make([]byte, 4+nic.HeaderSize+mtu)
-	n := fill(b[4:])
-	binary.BigEndian.PutUint32(b, uint32(n))
-	_, err := c.conn.Write(b[:4+n])
-	return err == nil
-}
-
-func (c *card) Serve(ctx context.Context, deliver func([]byte)) error {
-	r := bufio.NewReader(c.conn)
-	var head [4]byte
-	for {
-		if _, err := io.ReadFull(r, head[:]); err != nil {
-			return err
-		}
-		frame := make([]byte, binary.BigEndian.Uint32(head[:]))
-		if _, err := io.ReadFull(r, frame); err != nil {
-			return err
-		}
-		deliver(frame)
-	}
 }
