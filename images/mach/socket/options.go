@@ -26,7 +26,7 @@ const (
 	soError     = 0x1007
 	soType      = 0x1008
 
-	ipTTL = 3
+	ipTTL = 4
 
 	tcpNoDelay   = 1
 	tcpKeepIdle  = 4
