@@ -229,12 +229,17 @@ func (t *tester) test(ctx context.Context, pkg, dir, bin string) (Result, error)
 		if len(lethal) > 0 {
 			args = append(args, "-test.skip=^("+strings.Join(lethal, "|")+`)\b`)
 		}
-		text := t.run(ctx, dir, bin, args)
+		text, late := t.run(ctx, dir, bin, args)
 		if ctx.Err() != nil {
 			return r, ctx.Err()
 		}
 		t.log(pkg, text)
 		o := parse(text)
+		if late {
+			// The machine is too slow for them all; no test is to blame.
+			r.Problem = fmt.Sprintf("did not end in %v", t.limit)
+			o.ended = true
+		}
 		o.addTo(&r)
 		switch {
 		case o.ended:
@@ -253,8 +258,9 @@ func (t *tester) test(ctx context.Context, pkg, dir, bin string) (Result, error)
 	}
 }
 
-// run runs bin in a node and returns what it wrote.
-func (t *tester) run(ctx context.Context, dir, bin string, args []string) string {
+// run runs bin in a node and returns what it wrote, and whether it took longer
+// than it may.
+func (t *tester) run(ctx context.Context, dir, bin string, args []string) (text string, late bool) {
 	ctx, cancel := context.WithTimeout(ctx, t.limit)
 	defer cancel()
 	argv := append(append(slices.Clone(t.runner), bin), args...)
@@ -266,7 +272,7 @@ func (t *tester) run(ctx context.Context, dir, bin string, args []string) string
 	if err != nil {
 		out = fmt.Appendf(out, "\nstdtest: %v: %v\n", t.runner, err)
 	}
-	return string(out)
+	return string(out), ctx.Err() == context.DeadlineExceeded
 }
 
 // log keeps what a package's tests wrote, if it is to be kept.

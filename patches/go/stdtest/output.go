@@ -140,7 +140,7 @@ func (o *output) addTo(r *Result) {
 			r.Passed++
 		case "SKIP":
 			r.Skipped[skipReason(t.text)]++
-		default:
+		case "FAIL":
 			fail(name, t.text)
 		}
 	}
