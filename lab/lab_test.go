@@ -867,7 +867,9 @@ func TestQMP(t *testing.T) {
 }
 
 func TestBundleHasNoKeys(t *testing.T) {
-	l := testUp(t, testSpec(t, 2))
+	spec := testSpec(t, 2)
+	spec.Capture = true
+	l := testUp(t, spec)
 	file, err := l.Bundle(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -877,6 +879,9 @@ func TestBundleHasNoKeys(t *testing.T) {
 		if _, ok := contents[want]; !ok {
 			t.Errorf("%s is missing", want)
 		}
+	}
+	if pcap := contents["net.pcap"]; !strings.HasPrefix(pcap, "\x4d\x3c\xb2\xa1") {
+		t.Errorf("the capture has %d bytes and does not begin like one", len(pcap))
 	}
 	if s := fmt.Sprint(l.Spec().Seed); !strings.Contains(contents["README.txt"], s) {
 		t.Errorf("README does not give the seed %s:\n%s", s, contents["README.txt"])

@@ -42,6 +42,8 @@ type Spec struct {
 	// Accel is "auto" (or empty), "tcg" or "kvm". With auto KVM is used if it
 	// is seen to work.
 	Accel string
+	// Capture keeps the frames that enter the switch, for bundles, up to 64 MB.
+	Capture bool
 	// Dirs is where files go; the user's directories if it is zero.
 	Dirs state.Dirs
 	// Watch, if not nil, is told of the events of the start, one at a time.

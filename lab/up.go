@@ -204,6 +204,7 @@ func (u *up) prepare(ctx context.Context) error {
 		Image:       u.spec.Image.Name(),
 		Seed:        u.spec.Seed,
 		BootTimeout: u.spec.BootTimeout,
+		Capture:     u.spec.Capture,
 		Command:     u.spec.Command,
 	}
 	var machines []*images.Machine

@@ -19,6 +19,7 @@ type labFlags struct {
 	accel                 string
 	seed                  uint64
 	bootTimeout           time.Duration
+	capture               bool
 }
 
 func (f *labFlags) register(c *cobra.Command, nodes int) {
@@ -30,6 +31,7 @@ func (f *labFlags) register(c *cobra.Command, nodes int) {
 	c.Flags().StringVar(&f.accel, "accel", "auto", "auto, tcg or kvm; auto takes KVM only if it is seen to work")
 	c.Flags().Uint64Var(&f.seed, "seed", 0, "decides what the network's faults do; 0 picks one")
 	c.Flags().DurationVar(&f.bootTimeout, "boot-timeout", 0, "how long a boot may stand still (default 2m)")
+	c.Flags().BoolVar(&f.capture, "pcap", false, "keep all frames of the network, for hurdlab bundle")
 }
 
 // spec is the lab that the flags ask for.
@@ -50,7 +52,7 @@ func (f *labFlags) spec(a *app) (lab.Spec, error) {
 	}
 	return lab.Spec{
 		Name: a.name, Nodes: f.nodes, Image: image, MemoryMB: f.memory, Seed: f.seed,
-		BootTimeout: f.bootTimeout, Accel: f.accel, Dirs: dirs,
+		BootTimeout: f.bootTimeout, Capture: f.capture, Accel: f.accel, Dirs: dirs,
 	}, nil
 }
 

@@ -60,7 +60,24 @@ const (
 	// bytes.
 	maxEvents  = 64 << 20
 	maxConsole = 64 << 20
+	// maxCapture bounds the capture of all frames.
+	maxCapture = 64 << 20
 )
+
+// limited is a file that takes only so much.
+type limited struct {
+	*os.File
+	left int
+}
+
+var errFull = errors.New("the file is as long as it may get")
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.left -= len(p); l.left < 0 {
+		return 0, errFull
+	}
+	return l.File.Write(p)
+}
 
 // Main is the daemon's main function: it holds the lab of the directory dir
 // until its end.
@@ -118,6 +135,16 @@ func open(dir state.Dir) (_ *daemon, err error) {
 	d.sw, err = vnet.New(vnet.Config{Prefix: d.lab.Prefix, Seed: d.lab.Seed})
 	if err != nil {
 		return nil, fmt.Errorf("start the lab's network: %w", err)
+	}
+	if d.lab.Capture {
+		f, err := os.OpenFile(dir.File(state.CaptureFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		// The switch closes the capture when it is closed itself.
+		if _, err := d.sw.Capture("", &limited{f, maxCapture}); err != nil {
+			return nil, err
+		}
 	}
 	boots := len(d.lab.Nodes)
 	if d.lab.Accel != "kvm" {

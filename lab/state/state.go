@@ -9,6 +9,7 @@
 //	        end.json       when and why it ended
 //	        events.jsonl   what happened
 //	        daemon.log     output of the daemon
+//	        net.pcap       all frames, if they were asked for
 //	        id_ed25519     the key to log in with; known_hosts
 //	        NODE/          one directory a node: console.log, monitor.log,
 //	                       host key and what the image puts there
@@ -126,6 +127,7 @@ func (d Dir) File(name string) string { return filepath.Join(d.Path(), name) }
 const (
 	EventsFile  = "events.jsonl"
 	DaemonLog   = "daemon.log"
+	CaptureFile = "net.pcap"
 	ClientKey   = "id_ed25519"
 	KnownHosts  = "known_hosts"
 	labFile     = "lab.json"
@@ -159,6 +161,8 @@ type Lab struct {
 	// BootTimeout bounds the time that a boot may take from one stage to the
 	// next.
 	BootTimeout time.Duration `json:"boot_timeout"`
+	// Capture says that all frames are kept in CaptureFile.
+	Capture bool `json:"capture,omitempty"`
 	// Command starts the same lab again.
 	Command []string `json:"command"`
 	Nodes   []Node   `json:"nodes"`
