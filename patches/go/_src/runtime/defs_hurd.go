@@ -97,55 +97,74 @@ const (
 
 	_SWITCH_OPTION_WAIT = 2 // of the trap thread_switch
 
-	_HOST_BASIC_INFO     = 1
-	hostBasicInfoCount   = 5
-	hostBasicInfoCPUs    = 1 // the index of avail_cpus
-	vmStatisticsFree     = 1 // indexes into vm_statistics, in pages
+	_VM_PROT_NONE = 0
+	_VM_PROT_RW   = 3
+	_VM_PROT_ALL  = 7
+
+	_VM_INHERIT_SHARE = 0
+	_VM_INHERIT_COPY  = 1
+	_VM_INHERIT_NONE  = 2
+
+	_HOST_BASIC_INFO = 1
+	_RB_AUTOBOOT     = 0
+
+	machMaxMilliseconds = 1<<31 - 1
+	nsPerMillisecond    = 1000000
+	nsPerSecond         = 1000000000
+)
+
+// Fields of results, by index.
+const (
+	hostBasicInfoCount = 5 // fields of host_basic_info
+	hostBasicInfoCPUs  = 1 // avail_cpus
+
+	// Of vm_statistics, in pages.
+	vmStatisticsFree     = 1
 	vmStatisticsActive   = 2
 	vmStatisticsInactive = 3
 	vmStatisticsWired    = 4
-	vmCacheActivePerm    = 4 // active_perm_count, of pages that belong to files
-	vmCacheInactivePerm  = 5 // inactive_perm_count
-	_VM_PROT_NONE        = 0
-	_VM_PROT_RW          = 3
-	_VM_PROT_ALL         = 7
-	_VM_INHERIT_SHARE    = 0
-	_VM_INHERIT_COPY     = 1
-	_VM_INHERIT_NONE     = 2
-	_RB_AUTOBOOT         = 0
+
+	// Of vm_cache_statistics: pages that belong to files.
+	vmCacheActivePerm   = 4
+	vmCacheInactivePerm = 5
+)
+
+// Exceptions.
+const (
 	_EXC_BAD_ACCESS      = 1
 	_EXC_BAD_INSTRUCTION = 2
 	_EXC_ARITHMETIC      = 3
 	_EXC_EMULATION       = 4
 	_EXC_SOFTWARE        = 5
 	_EXC_BREAKPOINT      = 6
-	machMaxMilliseconds  = 1<<31 - 1
-	nsPerMillisecond     = 1000000
-	nsPerSecond          = 1000000000
 )
 
-// Calls of the servers of the Hurd.
+// Calls of the servers of the Hurd, and of the process by others.
 const (
-	idIOWrite              = 21000
-	idMsgSigPost           = 23000
-	idMsgSigPostUntraced   = 23022
-	idProcSetMsgport       = 24013
-	idProcSetArgLocations  = 24017
-	idProcDostop           = 24021
-	idProcMarkStop         = 24023
-	idProcMarkCont         = 24024
-	idProcMarkExit         = 24025
-	idExecStartupGetInfo   = 30500
-	replyIDDifference      = 100
-	_INIT_PORT_CWDIR       = 0
-	_INIT_PORT_CRDIR       = 1
-	_INIT_PORT_AUTH        = 2
-	_INIT_PORT_PROC        = 3
-	_INIT_PORT_CTTYID      = 4
-	_INIT_PORT_BOOTSTRAP   = 5
-	initPorts              = 6
-	hurdStdout, hurdStderr = 1, 2
+	idIOWrite             = 21000
+	idMsgSigPost          = 23000
+	idMsgSigPostUntraced  = 23022
+	idProcSetMsgport      = 24013
+	idProcSetArgLocations = 24017
+	idProcDostop          = 24021
+	idProcMarkStop        = 24023
+	idProcMarkCont        = 24024
+	idProcMarkExit        = 24025
+	idExecStartupGetInfo  = 30500
+
+	// The id of an answer is that of the call and this.
+	replyIDDifference = 100
 )
+
+// Initial ports of a process, by index.
+const (
+	_INIT_PORT_PROC      = 3
+	_INIT_PORT_CTTYID    = 4
+	_INIT_PORT_BOOTSTRAP = 5
+)
+
+// hurdStderr is the descriptor of the runtime's own reports.
+const hurdStderr = 2
 
 // Signals of the Hurd.
 const (

@@ -17,15 +17,18 @@ import (
 // sysmon) receives those. It changes the registers of the thread, so that it
 // calls sigpanic, or reports the crash, and lets it go on. The crash is
 // reported by the thread that crashed, on its signal stack: the server itself
-// does nothing that could fail. The same port is the message port of a
-// process, where the Hurd's signals arrive.
+// does nothing that could fail. It also serves the message port of a process,
+// where the Hurd's signals arrive: another port, since anybody can send there.
 //
 // A second such thread terminates threads that exit, which cannot free the
 // stack under their feet. It also is the exception server of the first.
 
 const reapID = 0x600d // of messages from exitThread to reapPort
 
-var excPort, reapPort uint32
+var excPort, msgPort, reapPort uint32
+
+// excSet has excPort and msgPort.
+var excSet uint32
 
 // An excState is what the exception server tells an M that is to crash.
 type excState struct {
@@ -40,9 +43,14 @@ func initsig(preinit bool) {
 	if preinit || excPort != 0 {
 		return
 	}
-	kr := syscall_mach_port_allocate(taskSelf, _MACH_PORT_RIGHT_RECEIVE, &excPort)
-	if kr == 0 {
-		kr = syscall_mach_port_allocate(taskSelf, _MACH_PORT_RIGHT_RECEIVE, &reapPort)
+	kr := syscall_mach_port_allocate(taskSelf, _MACH_PORT_RIGHT_PORT_SET, &excSet)
+	for _, p := range [...]*uint32{&excPort, &msgPort, &reapPort} {
+		if kr == 0 {
+			kr = syscall_mach_port_allocate(taskSelf, _MACH_PORT_RIGHT_RECEIVE, p)
+		}
+		if kr == 0 && p != &reapPort {
+			kr = machMoveMember(*p, excSet)
+		}
 	}
 	if kr == 0 {
 		kr = machSetSpecialPort(taskSelf, idTaskSetSpecialPort, _TASK_EXCEPTION_PORT, excPort)
@@ -51,7 +59,7 @@ func initsig(preinit bool) {
 		print("runtime: exception port: ", hex(kr), "\n")
 		throw("initsig")
 	}
-	procinit(excPort)
+	procinit(msgPort)
 	newm(excServer, nil, -1)
 	newm(reaper, nil, -1)
 }
@@ -70,13 +78,14 @@ func excServer() {
 	machSetSpecialPort(uint32(getg().m.procid), idThreadSetSpecialPort, _THREAD_EXCEPTION_PORT, reapPort)
 	for {
 		var m machMsg
-		if m.receive(excPort) != 0 {
-			continue
+		if m.receive(excSet) != 0 {
+			continue // too large for anything that is served here
 		}
-		switch m.hdr.id {
-		case idExceptionRaise:
+		id := m.hdr.id
+		switch {
+		case m.hdr.local == excPort && id == idExceptionRaise:
 			excServe(&m)
-		case idMsgSigPost, idMsgSigPostUntraced:
+		case m.hdr.local == msgPort && (id == idMsgSigPost || id == idMsgSigPostUntraced):
 			sigServe(&m)
 		default:
 			m.answer(_MIG_BAD_ID)
@@ -113,7 +122,7 @@ func reaper() {
 //
 //go:nowritebarrierrec
 func excServe(m *machMsg) {
-	thread, task := m.get(), m.get()
+	thread, task := m.getPort(), m.getPort()
 	exception, code := m.get(), m.get()
 	addr := uintptr(m.get())
 	excRaised(thread, exception, code, addr)
@@ -261,7 +270,7 @@ func signame(exception uint32) string {
 func sigServe(m *machMsg) {
 	sig := m.get()
 	m.get() // sigcode
-	ref := m.get()
+	ref := m.getPort()
 	allowed := sigAllowed(sig, ref)
 	syscall_mach_port_deallocate(taskSelf, ref)
 	if !allowed {

@@ -33,6 +33,7 @@ const (
 	machTypeBool   = 0 | machType1x32
 	machTypeInt    = 2 | machType1x32
 	machTypeName   = 15 | machType1x32
+	machTypeSend   = 17 | machType1x32          // as received
 	machTypeInts   = 2 | 32<<8 | machTypeInline // times 1<<16
 	machTypeInt64  = 11 | 64<<8 | 1<<16 | machTypeInline
 	machTypeBytes  = 8 | 8<<16 // second word of a long descriptor
@@ -114,6 +115,19 @@ func (m *machMsg) putBytes(p unsafe.Pointer, n uint32) {
 func (m *machMsg) get() uint32 {
 	v := *m.word(m.n + 1)
 	m.n += 2
+	return v
+}
+
+// getPort returns the next single item, which must be a send right: what
+// looks like one but is only a number that the sender chose is 0 here.
+//
+//go:nosplit
+func (m *machMsg) getPort() uint32 {
+	typ := *m.word(m.n)
+	v := m.get()
+	if m.hdr.bits&_MACH_MSGH_BITS_COMPLEX == 0 || typ != machTypeSend {
+		return 0
+	}
 	return v
 }
 
