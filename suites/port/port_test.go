@@ -29,7 +29,7 @@ var packages = []string{
 	"hurdlab/mach/wire",
 	"hurdlab/patches/go/porttest",
 	// Goroutines, locks, timers.
-	"sync/atomic", "context", "time/tzdata",
+	"sync/atomic", "context",
 	// Floating point, long arithmetic, code that the compiler treats specially.
 	"math", "math/bits", "strconv", "sort",
 	// Memory in large pieces.
@@ -42,7 +42,7 @@ var (
 )
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	l = harness.Up(ctx, lab.Spec{Nodes: 1})
+	l = harness.Up(ctx, lab.Spec{Nodes: 1, MemoryMB: 512})
 	dir = GinkgoT().TempDir()
 	Expect(harness.BuildTests(ctx, dir, packages...)).To(Succeed())
 }, NodeTimeout(30*time.Minute))
