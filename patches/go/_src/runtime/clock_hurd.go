@@ -16,9 +16,9 @@ import "internal/runtime/atomic"
 // other one.
 var clock struct {
 	c0, u0   int64         // counter and kernel's clock right after a tick, at the start
-	c1, u1   int64         // the same when the clock was steered last
+	c1, u1   int64         // the same when ticks began to be missed
+	missed1  int64         // missed then
 	interval int64         // counts until the clock is steered again
-	second   int64         // counts in about a second
 	strikes  int           // how often in a row ticks were missed
 	missed   int64         // ns that the kernel's clock has not noticed
 	rate     uint64        // ns per count as far as known, with 32 bits of fraction
@@ -40,9 +40,15 @@ const (
 	clockSamples = 4
 	// clockSlew is the most that is corrected within a second, in ns.
 	clockSlew = 5 * nsPerMillisecond
-	// clockFirst is how often in a second the clock is steered at first;
-	// the interval doubles until it is a second.
-	clockFirst = 16
+	// clockOften is how often in a second the clock is steered: so often
+	// that ticks which are missed stand out.
+	clockOften = 16
+	// clockAllowed is by how much the clock may be ahead of the kernel's,
+	// in ns, to be put down to the rate. There is another 1/64 of the time
+	// since it was steered last.
+	clockAllowed = 2 * nsPerMillisecond
+	// clockStrikes is how often in a row ticks may be missed.
+	clockStrikes = 8
 )
 
 // clockinit measures the counter against the clock of the kernel. It sleeps
@@ -85,9 +91,7 @@ func clockinit() {
 		}
 	}
 	clock.c0, clock.u0 = c[first], u[first]
-	clock.c1, clock.u1 = clock.c0, clock.u0
-	clock.second = int64(nsPerSecond / rate)
-	clock.interval = clock.second / clockFirst
+	clock.interval = int64(nsPerSecond / rate / clockOften)
 	clock.rate = uint64(rate * (1 << 32))
 	clock.slot[0] = clockSlot{clock.c0, clock.u0, clock.rate, clockWall()}
 }
@@ -117,30 +121,28 @@ func (s *clockSlot) steer() {
 	u += clock.missed
 	// By how much the clock is behind or, below zero, ahead.
 	wrong := max(0, u-s.at(after)) + min(0, u+clockTick-s.at(before))
-	allowed := int64(clockSlew) * 2
-	if before-s.base < clock.second {
-		allowed = clockSlew / 4
-	}
 	// Ticks get lost but none is made up: the clock goes at least as fast
 	// as the kernel's did at its fastest.
-	rate := max(clock.rate, clockRate(u-clock.u0, after-clock.c0), clockRate(u-clock.u1-clockTick, after-clock.c1))
-	switch {
-	case -allowed <= wrong:
+	rate := max(clock.rate, clockRate(u-clock.u0, after-clock.c0))
+	if allowed := clockAllowed + (s.at(before)-s.ns)>>6; -allowed <= wrong {
 		clock.strikes = 0
-		rate = min(rate, clockRate(u+clockTick-clock.u0, before-clock.c0))
-	case clock.strikes < 4:
-		// The kernel has missed ticks, because its machine stood still:
-		// time went on regardless.
+	} else {
+		// More than the rate explains: the kernel has missed ticks,
+		// because its machine stood still. Time went on regardless.
+		if clock.strikes == 0 {
+			clock.u1, clock.c1, clock.missed1 = u, before, clock.missed
+		}
 		clock.strikes++
 		clock.missed -= wrong
 		u -= wrong
 		wrong = 0
-	default:
-		// It misses them all the time, or the rate is wrong.
-		rate = min(rate, clockRate(u+clockTick-clock.u1, before-clock.c1))
+		if clock.strikes > clockStrikes {
+			// All the time? Then it is the rate after all.
+			rate = min(rate, clockRate(u-(clock.missed-clock.missed1)+clockTick-clock.u1, before-clock.c1))
+		}
 	}
+	rate = min(rate, clockRate(u+clockTick-clock.u0, before-clock.c0))
 	clock.rate = rate
-	clock.u1, clock.c1 = u, before
 	// What is wrong is corrected slowly: half a percent.
 	wrong = max(-clockSlew, min(wrong, clockSlew))
 	mult := rate + uint64(int64(rate>>10)*wrong>>20) // 1<<30 ns are about a second
@@ -148,9 +150,6 @@ func (s *clockSlot) steer() {
 	wall := clockWall()
 	if d := wall - s.wall; -2*clockTick < d && d < 2*clockTick {
 		wall = s.wall // it was not set, only read before and after a tick
-	}
-	if 2*clock.interval <= clock.second {
-		clock.interval *= 2
 	}
 	c := cputicks()
 	g := clock.gen.Load()
