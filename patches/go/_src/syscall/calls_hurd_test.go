@@ -170,6 +170,11 @@ func TestHurdStop(t *testing.T) {
 		t.Fatalf("write while reads are stopped: %v", err)
 	}
 	syscall.StopIO(fd, 'r', false)
+	// It asked for more than its own buffer, for a reader with a larger one.
+	r.Int64()
+	if n := r.Int32(); n < 1000 {
+		t.Errorf("asked for %d bytes", n)
+	}
 	small := make([]byte, 3)
 	go read(small)
 	r.Answer(0, func(a syscall.TestAnswer) { a.Bytes([]byte("abcdef")) })

@@ -135,9 +135,15 @@ func (o *portObject) read(p []byte, stop *stopFlag) (int, error) {
 	if len(o.left) > 0 {
 		return o.takeLeft(p), nil
 	}
+	size := len(p)
+	if o.socketState != nil {
+		// Whoever takes the answer, if this read is stopped: it may
+		// want more.
+		size = max(size, inlineMax)
+	}
 	c, err := o.perform(0, stop, _io_read, func(m *message) {
 		m.putInt64(-1) // at the file pointer
-		m.putWord(uintptr(min(len(p), ioMax)))
+		m.putWord(uintptr(min(size, ioMax)))
 	})
 	if err != nil {
 		return 0, err

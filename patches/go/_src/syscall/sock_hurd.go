@@ -335,6 +335,15 @@ func (o *portObject) receive(p []byte, flags int, rsa *RawSockaddrAny, stop *sto
 			vmDeallocate(b)
 		}
 	}
+	o.op[0].Lock()
+	left := o.left // read already
+	if flags&MSG_PEEK == 0 {
+		o.left = left[min(len(p), len(left)):]
+	}
+	o.op[0].Unlock()
+	if len(left) > 0 {
+		return copy(p, left), nil
+	}
 	if flags != 0 {
 		// Not the call that may be pending.
 		err = rpc(o.port, _socket_recv, build, take)
