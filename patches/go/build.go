@@ -14,15 +14,13 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"hurdlab/images"
 )
 
 // A builder makes the tool chain of some patches in a cache directory.
 type builder struct {
 	patches  patches
 	cache    string // holds KEY directories, each a GOROOT, and the lock
-	progress images.Progress
+	progress Progress
 	goCmd    string // the host's go command
 }
 

@@ -23,8 +23,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"hurdlab/images"
 )
 
 // Release is the Go release that is ported.
@@ -42,7 +40,16 @@ type Options struct {
 	// tool chains are in its subdirectory "go".
 	CacheDir string
 	// Progress, if not nil, is told about the steps of a first use.
-	Progress images.Progress
+	Progress Progress
+}
+
+// Progress receives the steps of a build. Any images.Progress is one; this
+// package stands below that one and does without it.
+type Progress interface {
+	// Step starts a step; the function it returns ends it.
+	Step(name string) (done func(err error))
+	// Logf notes something within the current step.
+	Logf(format string, args ...any)
 }
 
 // A Toolchain is a complete GOROOT that builds for the Hurd.
