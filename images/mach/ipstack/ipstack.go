@@ -277,12 +277,10 @@ func (l *link) serve(ctx context.Context) error {
 		if l.dispatcher == nil || len(frame) < header.EthernetMinimumSize {
 			return
 		}
-		pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(frame)})
+		// Without the link header: nothing above needs it.
+		eth := header.Ethernet(frame)
+		pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(frame[header.EthernetMinimumSize:])})
 		defer pkt.DecRef()
-		if !l.ParseHeader(pkt) {
-			return
-		}
-		eth := header.Ethernet(pkt.LinkHeader().Slice())
 		switch dst := eth.DestinationAddress(); {
 		case dst == l.mac:
 			pkt.PktType = tcpip.PacketHost
@@ -302,14 +300,7 @@ func (l *link) serve(ctx context.Context) error {
 func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	n := 0
 	for _, pkt := range pkts.AsSlice() {
-		sent := l.dev.Send(func(b []byte) int {
-			k := 0
-			for _, part := range pkt.AsSlices() {
-				k += copy(b[k:], part)
-			}
-			return k
-		})
-		if !sent {
+		if !l.write(pkt) {
 			break
 		}
 		n++
@@ -321,11 +312,25 @@ func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	return n, nil
 }
 
-// SupportedGSO makes gVisor cut large TCP segments late, which saves most of
-// the work per packet.
-func (l *link) SupportedGSO() stack.SupportedGSO { return stack.GVisorGSOSupported }
+func (l *link) write(pkt *stack.PacketBuffer) bool {
+	if pkt.GSOOptions.Type != stack.GSONone {
+		return new(segmenter).send(l.dev, pkt)
+	}
+	return l.dev.Send(func(b []byte) int {
+		k := 0
+		for _, part := range pkt.AsSlices() {
+			k += copy(b[k:], part)
+		}
+		return k
+	})
+}
 
-// GSOMaxSize is the largest segment before cutting, in bytes.
+// SupportedGSO makes gVisor leave it to the link to cut TCP packets: see
+// segmenter.
+func (l *link) SupportedGSO() stack.SupportedGSO { return stack.HostGSOSupported }
+
+// GSOMaxSize is the largest packet before cutting, in bytes: it must not fill
+// the card's queue.
 func (l *link) GSOMaxSize() uint32 { return 32 << 10 }
 
 func (l *link) MTU() uint32                             { return uint32(l.dev.MTU()) }

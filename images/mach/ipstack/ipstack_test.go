@@ -10,13 +10,40 @@ import (
 	"testing"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
 	"hurdlab/images/mach/nic"
 )
 
 // wire is one end of a cable.
 type wire struct {
+	t       *testing.T
 	mac     [6]byte
 	in, out chan []byte
+	tcp     int // TCP segments with data that came
+}
+
+// check looks at a frame as the receiver's card would: lengths and checksums.
+func (w *wire) check(f []byte) {
+	if len(f) > nic.HeaderSize+1500 || header.Ethernet(f).Type() != header.IPv4ProtocolNumber {
+		return
+	}
+	ip := header.IPv4(f[nic.HeaderSize:])
+	if !ip.IsValid(len(ip)) || !ip.IsChecksumValid() || int(ip.TotalLength()) != len(ip) {
+		w.t.Errorf("damaged IP header: % x", ip[:20])
+	}
+	if ip.TransportProtocol() != header.TCPProtocolNumber {
+		return
+	}
+	tcp := header.TCP(ip.Payload())
+	data := tcp.Payload()
+	if !tcp.IsChecksumValid(ip.SourceAddress(), ip.DestinationAddress(), checksum.Checksum(data, 0), uint16(len(data))) {
+		w.t.Errorf("TCP checksum of a segment of %d bytes", len(data))
+	}
+	if len(data) > 0 {
+		w.tcp++
+	}
 }
 
 func (w *wire) MAC() [6]byte { return w.mac }
@@ -37,6 +64,7 @@ func (w *wire) Serve(ctx context.Context, deliver func([]byte)) error {
 	for {
 		select {
 		case f := <-w.in:
+			w.check(f)
 			deliver(f)
 			clear(f) // the stack must have copied it
 		case <-ctx.Done():
@@ -51,7 +79,7 @@ func pair(t *testing.T) (a, b *Stack) {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	end := func(last byte, in, out chan []byte) *Stack {
-		s, err := New(&wire{[6]byte{2, 0, 0, 0, 0, last}, in, out}, Config{
+		s, err := New(&wire{t: t, mac: [6]byte{2, 0, 0, 0, 0, last}, in: in, out: out}, Config{
 			Addr:    netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, 0, last}), 24),
 			Gateway: netip.AddrFrom4([4]byte{10, 77, 0, 254}),
 		})

@@ -53,9 +53,9 @@ const (
 	mtu        = 1500
 	bufLen     = 2048 // header, frame and a VLAN tag, at an even alignment
 
-	// Buffers per queue. A guest under emulation falls behind by tens of
-	// frames at most; more would only take memory: 256 KiB each.
-	buffers = 128
+	// Buffers per queue, half a megabyte each: as many as QEMU's queues have
+	// entries, because a TCP sender puts twenty frames into the queue at once.
+	buffers = 256
 )
 
 const (
