@@ -1,3 +1,5 @@
+//go:build hurd
+
 // Command boot is the first and only program that GNU Mach starts on a mach
 // node. It drives the network card, and is the node's network stack, SSH
 // server, root file system, process and exec server in one task. Each of these
