@@ -147,8 +147,7 @@ func (m *image) Machine(ctx context.Context, id images.Identity) (*images.Machin
 		QEMU:     "qemu-system-i386",
 		MemoryMB: memory,
 		CPUs:     1, // the kernel is Debian's uniprocessor build
-		// Without its boot ROM, which only delays the start.
-		NIC: "virtio-net-pci,romfile=",
+		NIC:      "virtio-net-pci",
 		// The kernel has no source of randomness: the programs use RDRAND.
 		Args:   []string{"-cpu", "qemu32,+rdrand"},
 		Kernel: parts.kernel,

@@ -97,7 +97,7 @@ func probe(ctx context.Context, m *images.Machine) (Verdict, error) {
 	defer cancel()
 	last := m.Stages[len(m.Stages)-1].Name
 	reached := make(chan struct{})
-	stage := "nothing"
+	stage := "none"
 	p, err := Start(ctx, Config{
 		Name:      "hurdlab-kvm-probe",
 		Machine:   m,
@@ -132,6 +132,6 @@ func probe(ctx context.Context, m *images.Machine) (Verdict, error) {
 		return Verdict{}, context.Cause(parent)
 	}
 	// The goroutine that wrote stage has ended with the process.
-	return Verdict{TCG, fmt.Sprintf("/dev/kvm is there but does not run this kernel: within %v it got to: %s",
+	return Verdict{TCG, fmt.Sprintf("/dev/kvm is there but does not run this kernel: last stage reached in %v: %s",
 		probeTime, strings.TrimSpace(stage))}, nil
 }

@@ -360,8 +360,8 @@ func TestVerdict(t *testing.T) {
 		why     string
 	}{
 		{"", KVM, "boots"},
-		{labtest.Panics, TCG, "got to: kernel"},
-		{labtest.Exits, TCG, "got to: kernel"},
+		{labtest.Panics, TCG, ": kernel"},
+		{labtest.Exits, TCG, ": kernel"},
 		{labtest.Refuses, TCG, "I refuse"},
 	} {
 		if c.behaves == labtest.Panics && testing.Short() {
