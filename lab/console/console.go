@@ -148,17 +148,30 @@ func (w *Watcher) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// interjection is what GNU Mach's interrupt handler prints about an interrupt
+// that nobody wants, such as the spurious ones of a PC's second interrupt
+// controller: in the middle of whatever a program is printing.
+var interjection = regexp.MustCompile(`intnull\(\d+\)\n`)
+
+// maxInterjection is the length of the longest interjection.
+const maxInterjection = len("intnull(15)\n")
+
 func (w *Watcher) findMarks(p []byte) {
 	if w.next == len(w.marks) {
 		return
 	}
-	w.window = append(w.window, p...)
+	for _, c := range p {
+		if c != '\r' { // line ends have them on either side
+			w.window = append(w.window, c)
+		}
+	}
+	w.window = interjection.ReplaceAll(w.window, nil)
 	for w.next < len(w.marks) {
 		mark := w.marks[w.next]
 		i := bytes.Index(w.window, []byte(mark))
 		if i < 0 {
-			if keep := len(mark) - 1; len(w.window) > keep {
-				w.window = append(w.window[:0], w.window[len(w.window)-max(keep, 0):]...)
+			if keep := max(len(mark)-1, 0) + maxInterjection; len(w.window) > keep {
+				w.window = append(w.window[:0], w.window[len(w.window)-keep:]...)
 			}
 			return
 		}

@@ -103,3 +103,22 @@ func TestWatcherFindsTrouble(t *testing.T) {
 		t.Errorf("%d bytes of one line are kept, limit %d", len(w.line), maxLine)
 	}
 }
+
+// The kernel may say something in the middle of a mark, and all of it may
+// come in pieces.
+func TestMarkInterrupted(t *testing.T) {
+	const mark, said = "hurdlab: ready", "intnull(15)\r\n\r"
+	for at := range len(mark) {
+		text := "\r" + mark[:at] + said + mark[at:] + "\r\n\r"
+		for cut := range len(text) {
+			seen := 0
+			w := NewWatcher([]string{mark})
+			w.Mark = func(int) { seen++ }
+			w.Write([]byte(text[:cut]))
+			w.Write([]byte(text[cut:]))
+			if seen != 1 {
+				t.Errorf("%q, %q: the mark was seen %d times", text[:cut], text[cut:], seen)
+			}
+		}
+	}
+}
