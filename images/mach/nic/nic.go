@@ -1,7 +1,7 @@
 // Package nic is what a driver of a network card offers to the network stack,
 // and what it needs from the machine.
 //
-// The drivers are package virtio's and ne2k's; the stack is package ipstack.
+// The driver is package virtio's; the stack is package ipstack.
 // Neither knows the other.
 package nic
 
