@@ -54,11 +54,11 @@ func (a *app) printStatus(s *api.Status) {
 	fmt.Fprintf(a.out, "lab %q is %s since %s: image %s, %s (%s), seed %d, daemon process %d\n",
 		s.Name, s.State, s.Created.Local().Format("15:04:05"), s.Image, s.Accel, s.AccelWhy, s.Seed, s.PID)
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NODE\tADDRESS\tSTATE\tFOR\tBOOT\tMEMORY\tQEMU\t")
+	fmt.Fprintln(w, "NODE\tADDRESS\tSTATE\tFOR\tBOOT\tMEMORY\tQEMU HAS\tPROCESS\t")
 	for _, n := range s.Nodes {
-		mem, pid := "", ""
+		mem, rss, pid := fmt.Sprintf("%d MB", n.MemoryMB), "", ""
 		if n.PID != 0 {
-			mem = fmt.Sprintf("%d MB of %d", n.RSS>>20, n.MemoryMB)
+			rss = fmt.Sprintf("%d MB", n.RSS>>20)
 			pid = fmt.Sprint(n.PID)
 		}
 		boot := ""
@@ -69,8 +69,8 @@ func (a *app) printStatus(s *api.Status) {
 		if n.State == api.Booting && n.Stage != "" {
 			what += " (" + n.Stage + ")"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", n.Name, n.Addr, what,
-			time.Since(n.Since).Round(time.Second), boot, mem, pid)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", n.Name, n.Addr, what,
+			time.Since(n.Since).Round(time.Second), boot, mem, rss, pid)
 	}
 	w.Flush()
 	for _, n := range s.Nodes {

@@ -273,7 +273,9 @@ func ping(ctx context.Context, sh *Shell, args []string, s *sshd.Session) error 
 		pctx, cancel := context.WithTimeout(ctx, timeout)
 		d, err := sh.Net.Ping(pctx, to, uint16(sent), size)
 		cancel()
-		if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			fmt.Fprintf(s.Stdout, "no answer from %s within %v\n", to, timeout)
+		} else if err != nil {
 			fmt.Fprintln(s.Stdout, err)
 		} else {
 			received++
