@@ -131,14 +131,17 @@ func (m *image) kernel(ctx context.Context, p images.Progress) (file string, err
 	return store.put(kernelPackage, kernel)
 }
 
-// A KernelError says why there is no kernel, and what the user can do.
+// A KernelError says why there is no kernel.
 type KernelError struct{ Err error }
 
 func (e *KernelError) Error() string {
-	return fmt.Sprintf("cannot fetch the GNU Mach kernel: %v\n"+
-		"If this host has no access to a Debian mirror, get the package %s (%s, %s) elsewhere and name\n"+
-		"the file boot/gnumach-*.gz from it with --kernel; or name a mirror with --mirror URL.",
-		e.Err, kernelPackage, kernelSuite, kernelArch)
+	return fmt.Sprintf("cannot fetch the GNU Mach kernel: %v", e.Err)
+}
+
+// Advice is what the user can do.
+func (e *KernelError) Advice() string {
+	return fmt.Sprintf("name a Debian mirror with --mirror URL; or, without access to one, get the package %s (%s, %s) elsewhere and name the file boot/gnumach-*.gz from it with --kernel FILE",
+		kernelPackage, kernelSuite, kernelArch)
 }
 
 func (e *KernelError) Unwrap() error { return e.Err }
@@ -204,9 +207,10 @@ func aptDeb(ctx context.Context, dir string) ([]byte, error) {
 	return nil, errors.Join(errs...)
 }
 
-// aptMirrors lists the Debian archives that the host's apt uses.
+// aptMirrors lists the Debian archives that the host's apt is set up for,
+// whether or not it has fetched their lists.
 func aptMirrors(ctx context.Context) ([]string, error) {
-	out, err := run(ctx, "", nil, "apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
+	out, err := run(ctx, "", nil, "apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI)", "Created-By: Packages")
 	if err != nil {
 		return nil, err
 	}

@@ -123,7 +123,7 @@ func fakeApt(t *testing.T, mirrors string, deb []byte) (calls string) {
 	script := fmt.Sprintf(`#!/bin/sh
 echo "$*" >>%[1]s
 case "$*" in
-indextargets*) printf '%[2]s' ;;
+"indextargets --no-release-info "*) printf '%[2]s' ;;
 *update) grep -q '^Dir::State ' "$APT_CONFIG" && cat "$(dirname "$APT_CONFIG")/sources.list" >>%[1]s ;;
 *download*) cp %[3]s . ;;
 esac
@@ -191,8 +191,8 @@ func TestKernelNoDebianMirror(t *testing.T) {
 	m := &image{opt: Options{CacheDir: t.TempDir()}}
 	_, err := m.kernel(t.Context(), new(log))
 	var ke *KernelError
-	if !errors.As(err, &ke) || !strings.Contains(err.Error(), "--mirror URL") {
-		t.Errorf("error %v, want a KernelError that names --mirror", err)
+	if !errors.As(err, &ke) || !strings.Contains(ke.Advice(), "--mirror URL") {
+		t.Errorf("error %v, want a KernelError whose advice names --mirror", err)
 	}
 }
 

@@ -46,17 +46,24 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// Advice is e.Do.
+func (e *Error) Advice() string { return e.Do }
+
 // Advice returns what to do about err: that of the outermost error in the
-// chain which has any, or "".
+// chain which has any, or "". Errors of packages below this one, which do not
+// know it, give theirs by a method Advice.
 func Advice(err error) string {
 	for {
-		var e *Error
+		var e interface {
+			error
+			Advice() string
+		}
 		if !errors.As(err, &e) {
 			return ""
 		}
-		if e.Do != "" {
-			return e.Do
+		if do := e.Advice(); do != "" {
+			return do
 		}
-		err = e.Err
+		err = errors.Unwrap(e)
 	}
 }
