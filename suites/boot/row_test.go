@@ -3,6 +3,7 @@ package boot
 import (
 	"context"
 	"flag"
+	"fmt"
 	"testing"
 	"time"
 
@@ -28,13 +29,17 @@ func TestBootsInARow(t *testing.T) {
 	var slowest time.Duration
 	for i := 1; i <= *boots; i++ {
 		start := time.Now()
+		fatalf := func(format string, args ...any) {
+			t.Helper()
+			file, err := l.Bundle(t.Context(), "")
+			t.Fatalf("boot %d: %s (bundle: %s %v)", i, fmt.Sprintf(format, args...), file, err)
+		}
 		if err := node.Restart(t.Context()); err != nil {
-			file, berr := l.Bundle(t.Context(), "")
-			t.Fatalf("boot %d: %v (bundle: %s %v)", i, err, file, berr)
+			fatalf("%v", err)
 		}
 		slowest = max(slowest, time.Since(start))
 		if r, err := node.Run(t.Context(), "echo", "up"); err != nil || r.Stdout != "up\n" {
-			t.Fatalf("boot %d: echo up: %q, %v, %v", i, r.Stdout, r.Exit, err)
+			fatalf("echo up: %q, %v, %v", r.Stdout, r.Exit, err)
 		}
 		if i%20 == 0 {
 			t.Logf("%d boots, the slowest in %v", i, slowest)
