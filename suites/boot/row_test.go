@@ -11,11 +11,14 @@ import (
 	"hurdlab/suites/internal/harness"
 )
 
-var boots = flag.Int("boots", 3, "how many boots in a row TestBootsInARow asks for")
+var boots = flag.Int("boots", 0, "how many boots in a row TestBootsInARow asks for")
 
 // TestBootsInARow boots a node again and again. A boot that fails is kept:
 // the error names the bundle.
 func TestBootsInARow(t *testing.T) {
+	if *boots == 0 {
+		t.Skip("a soak test: ask for it with -boots N")
+	}
 	l, err := harness.Start(t.Context(), lab.Spec{Name: "row", Nodes: 1})
 	if err != nil {
 		t.Fatal(err)
