@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -55,13 +56,8 @@ func (a *app) toolchain(ctx context.Context) (*goport.Toolchain, error) {
 	}
 	p := newProgress(a.err)
 	defer p.close()
-	return goport.Ensure(ctx, goport.Options{CacheDir: dirs.Cache, Progress: state.NewJournal(discard{}, p.event)})
+	return goport.Ensure(ctx, goport.Options{CacheDir: dirs.Cache, Progress: state.NewJournal(io.Discard, p.event)})
 }
-
-// discard is a journal that is not kept.
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // runGo runs the go command with our streams, and ends as it does.
 func (a *app) runGo(cmd *exec.Cmd) error {

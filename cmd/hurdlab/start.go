@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"hurdlab/lab"
 )
 
 func startCmd(a *app) *cobra.Command {
@@ -16,18 +19,24 @@ What it said before stays in its log.`,
 		Example: `  hurdlab start node2`,
 		Args:    args(1, -1, "a node"),
 		RunE: func(c *cobra.Command, args []string) error {
-			l, err := a.open()
-			if err != nil {
-				return err
-			}
-			for _, name := range args {
-				began := time.Now()
-				if err := l.Node(name).Boot(c.Context()); err != nil {
-					return err
-				}
-				fmt.Fprintf(a.out, "%s is up (%.1f s)\n", name, time.Since(began).Seconds())
-			}
-			return nil
+			return a.bootNodes(c.Context(), args, (*lab.Node).Boot)
 		},
 	}
+}
+
+// bootNodes boots nodes one after the other, in the way that boot does, and
+// says how long each took.
+func (a *app) bootNodes(ctx context.Context, names []string, boot func(*lab.Node, context.Context) error) error {
+	l, err := a.open()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		began := time.Now()
+		if err := boot(l.Node(name), ctx); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.out, "%s is up (%.1f s)\n", name, time.Since(began).Seconds())
+	}
+	return nil
 }
