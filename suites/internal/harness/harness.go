@@ -41,8 +41,7 @@ func Run(t *testing.T, suite string) {
 }
 
 // Up starts a lab that ends with the suite, and with this process however
-// that ends. After each spec the consoles are searched for trouble; if a spec
-// fails, a bundle of all that is known is left, and the report says where.
+// that ends. Guard looks after it.
 func Up(ctx context.Context, spec lab.Spec) *lab.Lab {
 	ginkgo.GinkgoHelper()
 	l, err := Start(ctx, spec)
