@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"hurdlab/mach/internal/reference"
+	"hurdlab/internal/reference"
 	"hurdlab/mach/wire"
 )
 

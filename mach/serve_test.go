@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"hurdlab/mach/internal/reference"
+	"hurdlab/internal/reference"
 	"hurdlab/mach/wire"
 )
 

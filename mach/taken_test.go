@@ -7,7 +7,7 @@ import (
 	"reflect"
 	"testing"
 
-	"hurdlab/mach/internal/reference"
+	"hurdlab/internal/reference"
 	"hurdlab/mach/wire"
 )
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"hurdlab/mach/internal/reference"
+	"hurdlab/internal/reference"
 	"hurdlab/mach/wire"
 )
 

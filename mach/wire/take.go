@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -410,3 +411,7 @@ func (m *Message) TakeRights(max int) ([]Port, Type) {
 	}
 	return p, it.Type
 }
+
+// Fail makes the message one that cannot be taken further: of a peer whose
+// items have the right types and still do not fit. The first failure stays.
+func (m *Message) Fail(why string) { m.fail(errors.New(why)) }

@@ -21,8 +21,8 @@ import (
 	"hurdlab/images/mach/hurdio"
 	"hurdlab/images/mach/ports"
 	"hurdlab/images/mach/proc"
-	"hurdlab/images/mach/vmem"
 	"hurdlab/mach"
+	"hurdlab/mach/vmem"
 )
 
 // stackSize is the size of a program's first stack, in bytes. The Hurd gives

@@ -9,8 +9,8 @@ import (
 	"hurdlab/images/mach/hurdio"
 	"hurdlab/images/mach/ports"
 	"hurdlab/images/mach/proc"
-	"hurdlab/images/mach/vmem"
 	"hurdlab/mach"
+	"hurdlab/mach/vmem"
 )
 
 // tiny makes a program of a few machine instructions.

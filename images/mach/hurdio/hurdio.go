@@ -11,8 +11,8 @@ import (
 	"io/fs"
 
 	"hurdlab/images/mach/store"
-	"hurdlab/images/mach/vmem"
 	"hurdlab/mach"
+	"hurdlab/mach/vmem"
 	"hurdlab/mach/wire"
 )
 

@@ -9,8 +9,8 @@ import (
 	"fmt"
 
 	"hurdlab/images/mach/nic"
-	"hurdlab/images/mach/vmem"
 	"hurdlab/mach"
+	"hurdlab/mach/vmem"
 )
 
 // GrantPorts lets this task use the I/O ports from first to last.

@@ -42,8 +42,8 @@ import (
 	"hurdlab/images/mach/sshd"
 	"hurdlab/images/mach/store"
 	"hurdlab/images/mach/virtio"
-	"hurdlab/images/mach/vmem"
 	"hurdlab/mach"
+	"hurdlab/mach/vmem"
 )
 
 func main() {

@@ -1,20 +1,20 @@
 // Package vmem is memory of this task that is not in Go's heap: the garbage
 // collector does not know it, it is given back when it is freed, and it can be
 // moved into a message or shared with another task, copy on write.
+//
+// It stands on package mach; packages that hold much data (the root file
+// system, the stubs of hurd/proto for large answers) use it.
 package vmem
 
 import (
 	"fmt"
 	"unsafe"
 
-	"hurdlab/images/mach/store"
 	"hurdlab/mach"
 )
 
-// Memory allocates from the kernel, for contents of files.
+// Memory allocates from the kernel.
 type Memory struct{}
-
-var _ store.Memory = Memory{}
 
 // Alloc returns n bytes of zeroed memory, n > 0, at the start of a page.
 func (Memory) Alloc(n int) ([]byte, error) {
