@@ -161,7 +161,12 @@ const (
 	_INIT_PORT_PROC      = 3
 	_INIT_PORT_CTTYID    = 4
 	_INIT_PORT_BOOTSTRAP = 5
+	_INIT_PORT_MAX       = 6
 )
+
+// _EXEC_STACK_ARGS is a flag of exec: arguments and environment are on the
+// stack, not in the answer to exec_startup_get_info.
+const _EXEC_STACK_ARGS = 0x10
 
 // hurdStderr is the descriptor of the runtime's own reports.
 const hurdStderr = 2

@@ -303,7 +303,7 @@ func sigAllowed(sig, ref uint32) bool {
 	if ref == taskSelf {
 		return true
 	}
-	if ref == 0 || ref != hurd.ports.at(_INIT_PORT_CTTYID) {
+	if ref == 0 || ref != hurdPorts[_INIT_PORT_CTTYID] {
 		return false
 	}
 	switch sig {
@@ -324,7 +324,7 @@ func sigStop(sig uint32) {
 		return
 	}
 	sigStopped = true
-	proc := hurd.ports.at(_INIT_PORT_PROC)
+	proc := hurdPorts[_INIT_PORT_PROC]
 	var m machMsg
 	m.putPort(_MACH_MSG_TYPE_COPY_SEND, uint32(getg().m.procid))
 	m.call(proc, idProcDostop)
@@ -342,7 +342,7 @@ func sigContinue() {
 		return
 	}
 	sigStopped = false
-	machSimple(hurd.ports.at(_INIT_PORT_PROC), idProcMarkCont)
+	machSimple(hurdPorts[_INIT_PORT_PROC], idProcMarkCont)
 	self := getg().m.procid
 	for mp := allm; mp != nil; mp = mp.alllink {
 		if mp.procid != 0 && mp.procid != self {

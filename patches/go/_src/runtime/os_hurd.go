@@ -146,11 +146,11 @@ func osyield()
 func osyield_no_g() { osyield() }
 
 // write1 writes the runtime's own messages: to standard output or error of a
-// process, or else to the console of the kernel.
+// process, or else, of a program that the kernel started, to its console.
 //
 //go:nosplit
 func write1(fd uintptr, p unsafe.Pointer, n int32) int32 {
-	if hurd.on {
+	if hurd.on && (hurd.fds.at(fd) != 0 || !hurdStackArgs()) {
 		return hurdWrite(fd, p, n)
 	}
 	var buf [65]byte

@@ -15,6 +15,11 @@ import (
 // whatever plays it, starts a process with nothing at all on the stack: it
 // answers exec_startup_get_info on the bootstrap port. To have a bootstrap
 // port is to be a process.
+//
+// The servers with which a Hurd begins are between these: a module may be
+// given a bootstrap port before it runs, with ports but no arguments to come
+// from there (EXEC_STACK_ARGS); and the proc server may come to exist later
+// (syscall.HurdSetPort).
 
 // hurd is what the exec server gave this process.
 var hurd struct {
@@ -33,6 +38,10 @@ var hurd struct {
 	ports hurdArray
 	ints  hurdArray
 }
+
+// hurdPorts are the initial ports as they are now: those that the exec server
+// gave, until package syscall sets others.
+var hurdPorts [_INIT_PORT_MAX]uint32
 
 type hurdArray struct {
 	p unsafe.Pointer
@@ -75,10 +84,18 @@ func hurdstart(sp unsafe.Pointer) (argc int32, argv uintptr) {
 		return 0, uintptr(none)
 	}
 	syscall_mach_port_deallocate(taskSelf, boot)
+	for i := range hurdPorts {
+		hurdPorts[i] = hurd.ports.at(uintptr(i))
+	}
 	m.reset()
 	m.putInt(_TASK_BOOTSTRAP_PORT)
-	m.putPort(_MACH_MSG_TYPE_COPY_SEND, hurd.ports.at(_INIT_PORT_BOOTSTRAP))
+	m.putPort(_MACH_MSG_TYPE_COPY_SEND, hurdPorts[_INIT_PORT_BOOTSTRAP])
 	m.callVia(reply, taskSelf, idTaskSetSpecialPort)
+	if hurd.flags&_EXEC_STACK_ARGS != 0 {
+		// A server that the kernel loaded and another one took over.
+		hurd.argc = *(*int32)(sp)
+		hurd.argv = uintptr(sp) + unsafe.Sizeof(uintptr(0))
+	}
 	return hurd.argc, hurd.argv
 }
 
@@ -160,7 +177,7 @@ func argzFill(v, p unsafe.Pointer, n uintptr) unsafe.Pointer {
 // sysargs takes the ports that the kernel writes into the command line of a
 // boot module out of it: they are not for the program to see.
 func sysargs(c int32, v **byte) {
-	if hurd.on {
+	if !hurdStackArgs() {
 		return
 	}
 	for i := int32(1); i < argc; {
@@ -175,6 +192,22 @@ func sysargs(c int32, v **byte) {
 		}
 		removeArgument(i)
 	}
+}
+
+// hurdStackArgs reports whether the kernel made the arguments of this program,
+// on its stack.
+//
+//go:nosplit
+func hurdStackArgs() bool { return !hurd.on || hurd.flags&_EXEC_STACK_ARGS != 0 }
+
+// hurdVectors returns where the addresses of the arguments and of the
+// environment are.
+func hurdVectors() (args, env uintptr) {
+	if !hurdStackArgs() {
+		return hurd.argv, hurd.envp
+	}
+	args = uintptr(unsafe.Pointer(argv))
+	return args, args + uintptr(argc+1)*unsafe.Sizeof(uintptr(0))
 }
 
 // removeArgument moves down what is behind the argument i: arguments, a nil,
@@ -202,7 +235,7 @@ func portArgument(s string) uint32 {
 // procinit makes this a process that others can signal and look at: without a
 // message port, ps and kill would wait for it.
 func procinit(msgport uint32) {
-	proc := hurd.ports.at(_INIT_PORT_PROC)
+	proc := hurdPorts[_INIT_PORT_PROC]
 	if proc == 0 {
 		return
 	}
@@ -212,8 +245,9 @@ func procinit(msgport uint32) {
 		syscall_mach_port_deallocate(taskSelf, m.get()) // the previous one
 	}
 	m.reset()
-	m.putAddr(hurd.argv)
-	m.putAddr(hurd.envp)
+	args, env := hurdVectors()
+	m.putAddr(args)
+	m.putAddr(env)
 	m.call(proc, idProcSetArgLocations)
 }
 
@@ -225,7 +259,7 @@ func procExit(status uint32) {
 	var m machMsg
 	m.putInt(status)
 	m.putInt(0)
-	m.call(hurd.ports.at(_INIT_PORT_PROC), idProcMarkExit)
+	m.call(hurdPorts[_INIT_PORT_PROC], idProcMarkExit)
 	machSimple(taskSelf, idTaskTerminate)
 }
 

@@ -71,3 +71,18 @@ func syscall_hurdStart() (on bool, ports, ints, fds []uint32, info [6]uint32) {
 //go:linkname syscall_write syscall.runtime_write
 //go:nosplit
 func syscall_write(fd uintptr, p unsafe.Pointer, n int32) int32 { return write1(fd, p, n) }
+
+// syscall_hurdSetPort sets one of the initial ports.
+//
+//go:linkname syscall_hurdSetPort syscall.runtime_hurdSetPort
+func syscall_hurdSetPort(i int, port uint32) { hurdPorts[i] = port }
+
+// syscall_hurdProcess returns what the proc server wants to know of a process:
+// its message port, a receive right, and where the addresses of its arguments
+// and environment are.
+//
+//go:linkname syscall_hurdProcess syscall.runtime_hurdProcess
+func syscall_hurdProcess() (msgport uint32, args, env uintptr) {
+	args, env = hurdVectors()
+	return msgPort, args, env
+}

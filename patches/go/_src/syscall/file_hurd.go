@@ -334,24 +334,16 @@ func startDirs() {
 	}
 	dirs.cwd, dirs.root = dir(initPortCWDIR), dir(initPortCRDIR)
 	if len(start.Ints) > 0 {
-		dirs.umask = start.Ints[0] & 0777 // INIT_UMASK
+		dirs.umask = start.Ints[initUmask] & 0777
 	}
 }
 
-// What is where in the ports that the exec server passed.
-const (
-	initPortCWDIR = iota
-	initPortCRDIR
-	initPortAUTH
-	initPortPROC
-)
-
-// initPort returns a port that the exec server passed, or null.
-func initPort(i int) uint32 {
-	if start := HurdStart(); start != nil && i < len(start.Ports) {
-		return start.Ports[i]
-	}
-	return _MACH_PORT_NULL
+// haveRoot reports whether this process has a root directory.
+func haveRoot() bool {
+	dirs.once.Do(startDirs)
+	dirs.RLock()
+	defer dirs.RUnlock()
+	return dirs.root != nil
 }
 
 // useDir returns the directory that path starts from, to release.
@@ -511,7 +503,7 @@ func reauthenticate(port uint32) (uint32, error) {
 	if err := machError(sendMessage(&m)); err != nil {
 		return 0, err
 	}
-	return rpcPort(initPort(initPortAUTH), _auth_user_authenticate, func(m *message) {
+	return initRPCPort(initPortAUTH, _auth_user_authenticate, func(m *message) {
 		m.putPort(typeMakeSend, rendezvous)
 	})
 }
@@ -840,13 +832,23 @@ func setCwd(d *descriptor) error {
 		d.release()
 		return err
 	}
+	setDir(initPortCWDIR, d)
+	return nil
+}
+
+// setDir replaces one of the two directories that paths start from.
+func setDir(i int, d *descriptor) {
+	dirs.once.Do(startDirs)
 	dirs.Lock()
-	d, dirs.cwd = dirs.cwd, d
+	if i == initPortCWDIR {
+		d, dirs.cwd = dirs.cwd, d
+	} else {
+		d, dirs.root = dirs.root, d
+	}
 	dirs.Unlock()
 	if d != nil {
 		d.release()
 	}
-	return nil
 }
 
 const ImplementsGetwd = true

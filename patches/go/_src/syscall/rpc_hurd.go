@@ -38,9 +38,11 @@ const (
 	_io_stat           = 21013
 	_io_reauthenticate = 21014
 
-	_proc_getpids    = 24016
-	_proc_getmsgport = 24019
-	_proc_pid2task   = 24029
+	_proc_setmsgport        = 24013
+	_proc_getpids           = 24016
+	_proc_set_arg_locations = 24017
+	_proc_getmsgport        = 24019
+	_proc_pid2task          = 24029
 
 	_msg_sig_post   = 23000
 	_task_terminate = 2008

@@ -49,7 +49,7 @@ func (noRootError) Unwrap() error { return EAFNOSUPPORT }
 func socketServer(family int) (uint32, error) {
 	port, err := lookup(AT_FDCWD, "/servers/socket/"+strconv.Itoa(family), 0, 0)
 	switch {
-	case err == ENOENT && initPort(initPortCRDIR) == _MACH_PORT_NULL:
+	case err == ENOENT && !haveRoot():
 		return 0, noRootError{}
 	case err == ENOENT:
 		return 0, EAFNOSUPPORT

@@ -61,11 +61,7 @@ var pids struct {
 // loadPids asks the proc server. Alone on a kernel we are the first process.
 func loadPids() {
 	pids.pid, pids.ppid = 1, 0
-	proc := initPort(initPortPROC)
-	if proc == _MACH_PORT_NULL {
-		return
-	}
-	rpc(proc, _proc_getpids, nil, func(m *message) {
+	initRPC(initPortPROC, _proc_getpids, nil, func(m *message) {
 		pids.pid, pids.ppid = int(int32(m.int32())), int(int32(m.int32()))
 	})
 }
@@ -83,11 +79,7 @@ func Getppid() int {
 // ids returns the effective and available user and group ids of this process,
 // which are those of its auth port.
 func ids() (ids [4][]uint32) {
-	auth := initPort(initPortAUTH)
-	if auth == _MACH_PORT_NULL {
-		return // nobody to ask: see idOf
-	}
-	rpc(auth, _auth_getids, nil, func(m *message) {
+	initRPC(initPortAUTH, _auth_getids, nil, func(m *message) {
 		for i := range ids {
 			ids[i] = m.ints()
 		}
@@ -105,7 +97,7 @@ const (
 // idOf returns the first id of a kind. A program without an auth port, and
 // thus without protection, has the ids of root.
 func idOf(kind int) int {
-	if initPort(initPortAUTH) == _MACH_PORT_NULL {
+	if !haveInitPort(initPortAUTH) {
 		return 0
 	}
 	if v := ids()[kind]; len(v) > 0 {
@@ -198,7 +190,9 @@ const (
 // the Hurd does by itself; only SIGKILL needs no cooperation. Groups of
 // processes are not there yet.
 func Kill(pid int, signum Signal) error {
-	proc := initPort(initPortPROC)
+	p := useInitPort(initPortPROC)
+	defer p.release()
+	proc := p.port()
 	switch {
 	case pid <= 0:
 		return ENOSYS
