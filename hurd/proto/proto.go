@@ -65,8 +65,8 @@ type Caller interface {
 	// Call is [mach.Call], and Send [mach.Send] with [mach.CopySend].
 	Call(ctx context.Context, to mach.Port, m *mach.Message) error
 	Send(ctx context.Context, to mach.Port, m *mach.Message) error
-	// Release gives back a right of the kind t.
-	Release(p mach.Port, t mach.Type)
+	// Drop gives back a right of the kind t.
+	Drop(p mach.Port, t mach.Type)
 }
 
 type callerKey struct{}
@@ -164,7 +164,7 @@ func release(ctx context.Context, p mach.Port, t mach.Type) {
 		return
 	}
 	if c := callerOf(ctx); c != nil {
-		c.Release(p, t)
+		c.Drop(p, t)
 		return
 	}
 	// A right that is gone already needs no release.

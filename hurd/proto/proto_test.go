@@ -29,7 +29,7 @@ type loop struct {
 
 func (l *loop) Layout() wire.Layout { return l.layout }
 
-func (l *loop) Release(p mach.Port, t mach.Type) {
+func (l *loop) Drop(p mach.Port, t mach.Type) {
 	l.released = append(l.released, fmt.Sprint(t, " ", uint32(p)))
 }
 
