@@ -184,29 +184,29 @@ func (k *Kernel) Drop(name mach.Port, t mach.Type) {
 func (k *Kernel) Layout() wire.Layout { return k.layout }
 
 // cross makes of a message what its receiver gets.
-func (k *Kernel) cross(m *mach.Message) (*mach.Message, error) {
+func (k *Kernel) cross(m *mach.Message) (*mach.Message, wire.Memory, error) {
 	if err := m.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	mem := reference.Memory{}
 	m.Bind(mem.Bind)
 	m.SetDest(1, mach.CopySend)
 	got, err := wire.Parse(k.layout, bytes.Clone(m.Buffer(0)), mem)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for it, err := range got.Items() {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if !it.Type.IsRight() {
 			continue
 		}
 		b, err := it.Bytes()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		made := it.Type == mach.CopySend || it.Type == mach.MakeSend
 		for i := range it.Ports() {
@@ -228,7 +228,7 @@ func (k *Kernel) cross(m *mach.Message) (*mach.Message, error) {
 			it.SetType(mach.MoveSendOnce)
 		}
 	}
-	return got, nil
+	return got, mem, nil
 }
 
 // destroy releases what is left in a message.
@@ -256,18 +256,12 @@ func (k *Kernel) Call(ctx context.Context, to mach.Port, m *mach.Message) error 
 	if err != nil {
 		return err
 	}
-	mem := reference.Memory{}
-	reply.Bind(mem.Bind)
-	if err := m.Load(k.layout, bytes.Clone(reply.Buffer(0)), mem); err != nil {
-		return fmt.Errorf("answer to %d: %w", id, err)
+	got, mem, err := k.cross(reply)
+	if err == nil {
+		err = m.Load(k.layout, got.Buffer(0), mem)
 	}
-	for it, err := range m.Items() {
-		if err != nil {
-			return err
-		}
-		if it.Type == mach.MakeSend || it.Type == mach.CopySend {
-			k.t.Errorf("portstest: the answer to %d makes a right instead of giving one", id)
-		}
+	if err != nil {
+		return fmt.Errorf("answer to %d: %w", id, err)
 	}
 	m.TakeInt32()
 	return m.Err()
@@ -293,7 +287,7 @@ func (k *Kernel) handle(ctx context.Context, to mach.Port, m *mach.Message) (*ma
 		k.destroy(m)
 		return nil, mach.SendInvalidDest
 	}
-	req, err := k.cross(m)
+	req, _, err := k.cross(m)
 	if err != nil {
 		return nil, err
 	}
