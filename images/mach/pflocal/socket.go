@@ -613,3 +613,24 @@ func (k *Socket) Modes() (read, write bool) {
 	}
 	return read, write
 }
+
+// Listening tells whether others can connect to the socket.
+func (k *Socket) Listening() bool {
+	k.server.mu.Lock()
+	defer k.server.mu.Unlock()
+	return k.listening
+}
+
+// Owner is the process, or less than 0 the group, that SetOwner says is to get
+// signals.
+func (k *Socket) Owner() int32 {
+	k.server.mu.Lock()
+	defer k.server.mu.Unlock()
+	return k.owner
+}
+
+func (k *Socket) SetOwner(owner int32) {
+	k.server.mu.Lock()
+	defer k.server.mu.Unlock()
+	k.owner = owner
+}
