@@ -200,10 +200,24 @@ func (l *freeList[T]) put(x T) {
 func Call(ctx context.Context, port Port, m *Message) error {
 	id := m.ID()
 	if err := call(ctx, port, m); err != nil {
-		return fmt.Errorf("call %d of %v: %w", id, port, err)
+		return &CallError{id, port, err}
 	}
 	return nil
 }
+
+// A CallError says which call failed. It is a type of its own because errors
+// are answers like others, which programs get by the thousand: to make its
+// text costs as much as the call.
+type CallError struct {
+	ID   int32 // of the request
+	Port Port
+	Err  error
+}
+
+func (e *CallError) Error() string { return fmt.Sprintf("call %d of %v: %v", e.ID, e.Port, e.Err) }
+
+// Unwrap returns what is wrong.
+func (e *CallError) Unwrap() error { return e.Err }
 
 func call(ctx context.Context, port Port, m *Message) error {
 	id := m.ID()
@@ -268,7 +282,7 @@ func checkReply(m *Message, id int32) error {
 func CallKernel(port Port, m *Message) error {
 	id := m.ID()
 	if err := callKernel(port, m, false); err != nil {
-		return fmt.Errorf("call %d of %v: %w", id, port, err)
+		return &CallError{id, port, err}
 	}
 	return nil
 }
