@@ -18,13 +18,13 @@ import (
 	"path"
 	"strings"
 
+	"hurdlab/images/mach/bootfs"
 	"hurdlab/images/mach/exec"
 	"hurdlab/images/mach/hurdio"
 	"hurdlab/images/mach/iostreams"
 	"hurdlab/images/mach/ipstack"
 	"hurdlab/images/mach/ports"
 	"hurdlab/images/mach/proc"
-	"hurdlab/images/mach/rootfs"
 	"hurdlab/images/mach/sshd"
 	"hurdlab/images/mach/store"
 	"hurdlab/mach"
@@ -42,7 +42,7 @@ type Shell struct {
 	// Name is the node's, for the prompt.
 	Name   string
 	Files  *store.FS
-	Root   *rootfs.Root
+	Root   *bootfs.Root
 	Procs  *proc.Table
 	Export ports.Exporter
 	Net    *ipstack.Stack

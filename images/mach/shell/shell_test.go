@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"hurdlab/images/mach/bootfs"
 	"hurdlab/images/mach/ports/portstest"
 	"hurdlab/images/mach/proc"
-	"hurdlab/images/mach/rootfs"
 	"hurdlab/images/mach/sshd"
 	"hurdlab/images/mach/store"
 )
@@ -26,7 +26,7 @@ func newShell(t *testing.T) *Shell {
 	if err := files.WriteFile("/bin/script", []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return &Shell{Name: "node1", Files: files, Root: rootfs.New(files, x, nil), Procs: proc.NewTable(proc.Mach{}, x), Export: x}
+	return &Shell{Name: "node1", Files: files, Root: bootfs.New(files, x, nil), Procs: proc.NewTable(proc.Mach{}, x), Export: x}
 }
 
 // run runs a command and returns its output and its errors.

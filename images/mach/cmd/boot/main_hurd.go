@@ -27,6 +27,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"hurdlab/images/mach/bootfs"
 	"hurdlab/images/mach/fwcfg"
 	"hurdlab/images/mach/ipstack"
 	"hurdlab/images/mach/machine"
@@ -36,7 +37,6 @@ import (
 	"hurdlab/images/mach/pio"
 	"hurdlab/images/mach/ports"
 	"hurdlab/images/mach/proc"
-	"hurdlab/images/mach/rootfs"
 	"hurdlab/images/mach/shell"
 	"hurdlab/images/mach/socket"
 	"hurdlab/images/mach/sshd"
@@ -79,7 +79,7 @@ func run(ctx context.Context) error {
 	sh := &shell.Shell{
 		Name:   cfg.Name,
 		Files:  files,
-		Root:   rootfs.New(files, export, map[string]mach.Handler{socket.Path: socket.NewServer(stack.Raw(), export)}),
+		Root:   bootfs.New(files, export, map[string]mach.Handler{socket.Path: socket.NewServer(stack.Raw(), export)}),
 		Procs:  proc.NewTable(proc.Mach{}, export),
 		Export: export,
 		Net:    stack,

@@ -1,4 +1,4 @@
-// Package rootfs serves the node's tree of files (package store) to programs,
+// Package bootfs serves the node's tree of files (package store) to programs,
 // by the Hurd's protocols for directories and files, and what else has a name:
 // socket servers below /servers/socket. In a Hurd this room is the root file
 // system's, which replaces it; this is as much as a program needs to find its
@@ -9,7 +9,7 @@
 //
 // The facts are from the reference document hurd-protocol.md: sections 5.1
 // (fs), 5.2 (io), 5.3 and 5.4 (lookup), 5.5 (directory entries).
-package rootfs
+package bootfs
 
 import (
 	"context"

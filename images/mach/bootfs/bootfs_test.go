@@ -1,4 +1,4 @@
-package rootfs
+package bootfs
 
 import (
 	"encoding/binary"
