@@ -19,7 +19,7 @@ import (
 
 // A loop carries requests to a handler and counts rights.
 type loop struct {
-	t        *testing.T
+	t        testing.TB
 	layout   wire.Layout
 	handler  mach.Handler
 	request  []byte // of the last call
@@ -378,11 +378,22 @@ func TestCodes(t *testing.T) {
 // FuzzServers gives every server what a client could send: they must answer,
 // and own nothing afterwards that they were not given in a good request.
 func FuzzServers(f *testing.F) {
-	for _, s := range stubs {
-		f.Add(s.id, []byte{})
-	}
-	l := &loop{layout: wire.Layout32}
+	l := &loop{t: f, layout: wire.Layout32}
 	l.handler = Handler(recorder{func(_ string, args []any, out ...any) error { return ENOENT }})
+	// The seeds are good requests.
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, s := range stubs {
+		l.request = nil
+		fn := reflect.ValueOf(s.client)
+		in := []reflect.Value{reflect.ValueOf(WithCaller(context.Background(), l)), reflect.ValueOf(mach.Port(5))}
+		for i := 2; i < fn.Type().NumIn(); i++ {
+			in = append(in, random(r, fn.Type().In(i)))
+		}
+		fn.Call(in)
+		if len(l.request) < 4096 {
+			f.Add(s.id, l.request[24:])
+		}
+	}
 	f.Fuzz(func(t *testing.T, id int32, body []byte) {
 		l.released = nil
 		b := make([]byte, 24, 24+len(body)+4)
@@ -397,8 +408,35 @@ func FuzzServers(f *testing.F) {
 		if err != nil {
 			t.Skip()
 		}
+		before := rightsIn(req)
 		if err := l.handler.Handle(WithCaller(t.Context(), l), req, wire.New(wire.Layout32, id+100)); err == nil {
 			t.Errorf("%d succeeded", id)
 		}
+		// What was not taken is destroyed with the request.
+		if after := rightsIn(req) + len(l.released); after != before {
+			t.Errorf("%d: of %d rights %d are left or given back", id, before, after)
+		}
 	})
+}
+
+// rightsIn counts the rights that a received message owns.
+func rightsIn(m *mach.Message) (n int) {
+	for it, err := range m.Items() {
+		if err != nil {
+			break
+		}
+		if !it.Type.Moves() {
+			continue
+		}
+		b, err := it.Bytes()
+		if err != nil {
+			continue
+		}
+		for i := range it.Ports() {
+			if it.Port(b, i).Valid() {
+				n++
+			}
+		}
+	}
+	return n
 }
