@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"hurdlab/images/mach/proc"
+	proc "hurdlab/images/mach/bootproc"
 	"hurdlab/images/mach/scp"
 	"hurdlab/images/mach/sshd"
 	"hurdlab/images/mach/store"

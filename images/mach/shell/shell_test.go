@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"hurdlab/images/mach/bootfs"
+	proc "hurdlab/images/mach/bootproc"
 	"hurdlab/images/mach/ports/portstest"
-	"hurdlab/images/mach/proc"
 	"hurdlab/images/mach/sshd"
 	"hurdlab/images/mach/store"
 )

@@ -28,6 +28,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"hurdlab/images/mach/bootfs"
+	proc "hurdlab/images/mach/bootproc"
 	"hurdlab/images/mach/fwcfg"
 	"hurdlab/images/mach/ipstack"
 	"hurdlab/images/mach/machine"
@@ -36,7 +37,6 @@ import (
 	"hurdlab/images/mach/pci"
 	"hurdlab/images/mach/pio"
 	"hurdlab/images/mach/ports"
-	"hurdlab/images/mach/proc"
 	"hurdlab/images/mach/shell"
 	"hurdlab/images/mach/socket"
 	"hurdlab/images/mach/sshd"

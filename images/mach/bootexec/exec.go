@@ -18,9 +18,9 @@ import (
 	"strings"
 	"sync"
 
+	proc "hurdlab/images/mach/bootproc"
 	"hurdlab/images/mach/hurdio"
 	"hurdlab/images/mach/ports"
-	"hurdlab/images/mach/proc"
 	"hurdlab/mach"
 	"hurdlab/mach/vmem"
 )

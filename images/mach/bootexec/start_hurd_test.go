@@ -6,9 +6,9 @@ import (
 	"errors"
 	"testing"
 
+	proc "hurdlab/images/mach/bootproc"
 	"hurdlab/images/mach/hurdio"
 	"hurdlab/images/mach/ports"
-	"hurdlab/images/mach/proc"
 	"hurdlab/mach"
 	"hurdlab/mach/vmem"
 )
