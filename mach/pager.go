@@ -148,6 +148,16 @@ func (r routine) tell(port Port) error {
 	return nil
 }
 
+// tellWaiting is tell for a routine that the kernel carries out in the sender's
+// thread and that may wait there, for pages that are busy or wired.
+func (r routine) tellWaiting(port Port) error {
+	r.SetDest(port, CopySend)
+	if err := deliver(r.Message, machMsgBlock); err != nil {
+		return r.failed(err)
+	}
+	return nil
+}
+
 // MemoryObjectReady lets the kernel use an object after [PagerInit]. With
 // mayCache it keeps pages when nothing is mapped any more.
 func MemoryObjectReady(control Port, mayCache bool, s CopyStrategy) error {
@@ -210,7 +220,7 @@ func MemoryObjectDataError(control Port, offset, size uintptr, reason KernReturn
 // forget them (flush) or forbid the accesses in lock. If reply, a receive
 // right of this task, is not [Null], it gets a [PagerLockCompleted] at the
 // end: a pager passes the object's own port, to see it in order with all
-// else.
+// else. It may wait, but not for what the pager does.
 func MemoryObjectLockRequest(control Port, offset, size uintptr, ret Return, flush bool, lock Prot, reply Port) error {
 	r := begin("memory_object_lock_request", 2044)
 	r.PutWord(uint64(offset))
@@ -219,7 +229,7 @@ func MemoryObjectLockRequest(control Port, offset, size uintptr, ret Return, flu
 	r.PutBool(flush)
 	r.PutInt32(int32(lock))
 	r.PutRight(reply, MakeSendOnce)
-	return r.tell(control)
+	return r.tellWaiting(control)
 }
 
 // MemoryObjectChangeAttributes changes what [MemoryObjectReady] said. If

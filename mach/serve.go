@@ -89,7 +89,10 @@ func (d *Deferred) Fail(err error) error {
 // sendNow sends an answer. A client cannot make the server wait: a send-once
 // right has no queue to be full, and an answer to a send right of a client
 // that does not receive is dropped.
-func sendNow(m *Message) error {
+func sendNow(m *Message) error { return deliver(m, machMsg) }
+
+// deliver sends m by the trap mach_msg without waiting for room in a queue.
+func deliver(m *Message, trap func(b []byte, option uint32, sendSize int, rcvName Port, timeout uint32) KernReturn) error {
 	if err := m.Err(); err != nil {
 		drop(m)
 		return err
@@ -100,7 +103,7 @@ func sendNow(m *Message) error {
 	}
 	m.Bind(addressOf)
 	b := m.Buffer(0)
-	if code := machMsg(b, optSend|optSendTimeout, len(b), Null, 0); code != KernSuccess {
+	if code := trap(b, optSend|optSendTimeout, len(b), Null, 0); code != KernSuccess {
 		return fmt.Errorf("answer %d: %w", m.ID(), failedSend(m, code))
 	}
 	Reset(m, 0)

@@ -71,8 +71,33 @@ func (memory) Bytes(addr uint64, n int) ([]byte, error) {
 	// The memory is not Go's, so that its address may be made a pointer in a
 	// way that vet cannot see is right.
 	a := uintptr(addr)
-	return unsafe.Slice(*(**byte)(unsafe.Pointer(&a)), n), nil
+	b := unsafe.Slice(*(**byte)(unsafe.Pointer(&a)), n)
+	touch(b)
+	return b, nil
 }
+
+// touch makes the pages of b resident. What a message brings may be paged by
+// anybody: by a pager that never answers, or by this task itself. A goroutine
+// that faults in the ordinary way keeps its processor until the page is there,
+// which the pager of the same task would need; in touch it does not.
+//
+//go:nosplit
+func touch(b []byte) {
+	entersyscall()
+	for i := 0; i < len(b); i += PageSize {
+		seen += b[i]
+	}
+	exitsyscall()
+}
+
+// seen makes the compiler keep the reads.
+var seen byte
+
+//go:linkname entersyscall runtime.entersyscall
+func entersyscall()
+
+//go:linkname exitsyscall runtime.exitsyscall
+func exitsyscall()
 
 func addressOf(b []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) }
 
