@@ -10,6 +10,8 @@ package ioport
 
 import (
 	"context"
+	"sync/atomic"
+	"time"
 
 	"hurdlab/hurd/ports"
 	"hurdlab/hurd/proto"
@@ -30,11 +32,19 @@ type Object interface {
 // A Host makes ports.
 type Host struct {
 	Export ports.Exporter
-	// Authenticate asks the authentication server who meets this server at
-	// the rendezvous, and has it give that client a right to newport. Without
-	// it nobody is known.
-	Authenticate func(ctx context.Context, rendezvous, newport mach.Port) (translator.User, error)
+	// Auth is this server's authentication handle, borrowed. Without one
+	// nobody can authenticate.
+	Auth mach.Port
+
+	pending atomic.Int32
 }
+
+// Limits of io_reauthenticate: a client that never goes to the authentication
+// server must not keep this one busy for ever.
+const (
+	maxPending = 256
+	maxPendFor = time.Minute
+)
 
 // A Client is a port of an object. It serves io routines; those that depend
 // on the object fail with EOPNOTSUPP.
@@ -52,22 +62,28 @@ type Client struct {
 // Open makes a port of an object and returns a send right to it, the
 // caller's.
 func (h *Host) Open(o Object, user translator.User) (mach.Port, error) {
+	_, right, err := h.open(&Client{Object: o, User: user, host: h})
+	return right, err
+}
+
+// Port makes a port of an object that more send rights can be made to. It
+// lives as long as there is one: the first, right, is the caller's.
+func (h *Host) Port(o Object, user translator.User) (p ports.Port, right mach.Port, err error) {
 	return h.open(&Client{Object: o, User: user, host: h})
 }
 
-func (h *Host) open(c *Client) (mach.Port, error) {
+func (h *Host) open(c *Client) (p ports.Port, right mach.Port, err error) {
 	c.handler = proto.Handler(c.Object.Serve(c)...)
-	p, err := h.Export.Export(c, ports.Options{Gone: c.Object.Release})
-	if err != nil {
+	if p, err = h.Export.Export(c, ports.Options{Gone: c.Object.Release}); err != nil {
 		c.Object.Release()
-		return mach.Null, err
+		return nil, mach.Null, err
 	}
-	right, err := p.Right()
-	if err != nil {
+	if right, err = p.Right(); err != nil {
 		p.Close()
 		c.Object.Release()
+		return nil, mach.Null, err
 	}
-	return right, err
+	return p, right, nil
 }
 
 // Client returns the client behind a send right that a request carried, if it
@@ -117,25 +133,33 @@ func ids(list []int32) []uint32 {
 }
 
 // IOReauthenticate makes another port, and has the authentication server give
-// it to whoever meets us, as whose it then is. A stranger is nobody.
+// it to whoever meets us, as whose it then is. Who cannot be authenticated is
+// nobody.
 func (c *Client) IOReauthenticate(ctx context.Context, rendezvous mach.Port) error {
-	n := &Client{Object: c.Object, host: c.host, known: make(chan struct{})}
-	defer close(n.known)
-	p, err := c.host.open(n)
+	h := c.host
+	if h.pending.Add(1) > maxPending {
+		h.pending.Add(-1)
+		return proto.EAGAIN
+	}
+	defer h.pending.Add(-1)
+	n := &Client{Object: c.Object, host: h, known: make(chan struct{})}
+	_, right, err := h.open(n)
 	if err != nil {
 		return err
 	}
-	// The client gets a right of its own.
-	defer c.host.Export.Release(p)
-	if c.host.Authenticate == nil {
-		return proto.EOPNOTSUPP
+	if h.Auth.Valid() {
+		// The client may give back its right to the old port as soon as it has
+		// the new one, before the answer is here. That does not interrupt the
+		// call.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxPendFor)
+		uids, _, gids, _, err := proto.AuthServerAuthenticate(ctx, h.Auth, proto.Copy(rendezvous), proto.Copy(right))
+		cancel()
+		if err == nil {
+			n.User = translator.User{UIDs: ids(uids), GIDs: ids(gids)}
+		}
 	}
-	user, err := c.host.Authenticate(ctx, rendezvous, p)
-	if err != nil {
-		return err
-	}
-	n.User = user
-	c.host.Export.Release(rendezvous)
+	close(n.known)
+	h.Export.Release(rendezvous, right)
 	return nil
 }
 

@@ -1,6 +1,5 @@
 // Package ipstack is the node's TCP/IP: gVisor's network stack on a network
-// card (package nic). The SSH server listens on it, and the socket server
-// (package socket) gives it to programs. In a Hurd this room is pfinet's.
+// card (package nic). The socket server (package pfinet) gives it to programs.
 //
 // IPv4 only: a lab's network has no other addresses.
 package ipstack
@@ -11,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/buffer"
@@ -22,6 +22,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/raw"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 	"gvisor.dev/gvisor/pkg/waiter"
@@ -46,16 +47,23 @@ const (
 
 // A Config gives the stack its addresses.
 type Config struct {
-	// Addr is the node's address and the prefix length of its network.
+	// Addr is the node's address and the prefix length of its network; the
+	// zero Prefix means none yet.
 	Addr netip.Prefix
 	// Gateway is the default route; the zero Addr means none.
 	Gateway netip.Addr
 }
 
+// loopback's address.
+var loopbackAddr = netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8)
+
 // A Stack is a running TCP/IP stack.
 type Stack struct {
 	stack *stack.Stack
 	link  *link
+
+	mu  sync.Mutex
+	cfg Config
 }
 
 // New makes a stack with an Ethernet interface on dev and a loopback
@@ -65,6 +73,7 @@ func New(dev nic.Device, cfg Config) (*Stack, error) {
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
 		HandleLocal:        true, // the node talks to its own address, too
+		RawFactory:         raw.EndpointFactory{},
 	})
 	sack := tcpip.TCPSACKEnabled(true)
 	s.SetTransportProtocolOption(tcp.ProtocolNumber, &sack)
@@ -80,29 +89,88 @@ func New(dev nic.Device, cfg Config) (*Stack, error) {
 	if err := s.CreateNIC(loopbackID, loopback.New()); err != nil {
 		return nil, failure("loopback interface", err)
 	}
-	addresses := []struct {
-		nic  tcpip.NICID
-		addr netip.Prefix
-	}{
-		{ethernetID, cfg.Addr},
-		{loopbackID, netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8)},
+	st := &Stack{stack: s, link: l}
+	if err := st.addAddress(loopbackID, loopbackAddr); err != nil {
+		return nil, err
 	}
-	var routes []tcpip.Route
-	for _, a := range addresses {
-		pa := tcpip.ProtocolAddress{
-			Protocol:          ipv4.ProtocolNumber,
-			AddressWithPrefix: tcpip.AddressWithPrefix{Address: address(a.addr.Addr()), PrefixLen: a.addr.Bits()},
+	if err := st.Configure(cfg); err != nil {
+		s.Destroy()
+		return nil, err
+	}
+	return st, nil
+}
+
+// Config returns the addresses.
+func (s *Stack) Config() Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg
+}
+
+// Configure gives the stack other addresses. Connections that used the old one
+// will not get far.
+func (s *Stack) Configure(cfg Config) error {
+	if a := cfg.Addr; a.IsValid() && !a.Addr().Is4() || cfg.Gateway.IsValid() && !cfg.Gateway.Is4() {
+		return errors.New("ipstack: not an IPv4 address")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.cfg.Addr; old != cfg.Addr {
+		if old.IsValid() {
+			if err := s.stack.RemoveAddress(ethernetID, address(old.Addr())); err != nil {
+				return failure("take away "+old.String(), err)
+			}
+			s.cfg = Config{}
 		}
-		if err := s.AddProtocolAddress(a.nic, pa, stack.AddressProperties{}); err != nil {
-			return nil, failure("address "+a.addr.String(), err)
+		if cfg.Addr.IsValid() {
+			if err := s.addAddress(ethernetID, cfg.Addr); err != nil {
+				return err
+			}
 		}
-		routes = append(routes, tcpip.Route{Destination: pa.AddressWithPrefix.Subnet(), NIC: a.nic})
+	}
+	s.cfg = cfg
+	routes := []tcpip.Route{{Destination: subnet(loopbackAddr), NIC: loopbackID}}
+	if cfg.Addr.IsValid() {
+		routes = append(routes, tcpip.Route{Destination: subnet(cfg.Addr), NIC: ethernetID})
 	}
 	if cfg.Gateway.IsValid() {
 		routes = append(routes, tcpip.Route{Destination: header.IPv4EmptySubnet, Gateway: address(cfg.Gateway), NIC: ethernetID})
 	}
-	s.SetRouteTable(routes)
-	return &Stack{s, l}, nil
+	s.stack.SetRouteTable(routes)
+	return nil
+}
+
+func (s *Stack) addAddress(nic tcpip.NICID, a netip.Prefix) error {
+	pa := tcpip.ProtocolAddress{
+		Protocol:          ipv4.ProtocolNumber,
+		AddressWithPrefix: tcpip.AddressWithPrefix{Address: address(a.Addr()), PrefixLen: a.Bits()},
+	}
+	if err := s.stack.AddProtocolAddress(nic, pa, stack.AddressProperties{}); err != nil {
+		return failure("address "+a.String(), err)
+	}
+	return nil
+}
+
+func subnet(a netip.Prefix) tcpip.Subnet {
+	return tcpip.AddressWithPrefix{Address: address(a.Addr()), PrefixLen: a.Bits()}.Subnet()
+}
+
+// An Interface describes a network interface.
+type Interface struct {
+	Index    int // from 1
+	Name     string
+	MAC      [6]byte // of an Ethernet card
+	Loopback bool
+	MTU      int          // bytes of a packet
+	Addr     netip.Prefix // zero if it has none
+}
+
+// Interfaces lists the interfaces: the card and the loopback.
+func (s *Stack) Interfaces() []Interface {
+	return []Interface{
+		{Index: int(ethernetID), Name: "eth0", MAC: s.link.dev.MAC(), MTU: s.link.dev.MTU(), Addr: s.Config().Addr},
+		{Index: int(loopbackID), Name: "lo", Loopback: true, MTU: 65536, Addr: loopbackAddr},
+	}
 }
 
 // Serve runs the network card until ctx ends or the card fails.
@@ -137,6 +205,10 @@ func (s *Stack) Counters() []Counter {
 		{"udp datagrams received", st.UDP.PacketsReceived.Value()},
 		{"udp datagrams sent", st.UDP.PacketsSent.Value()},
 		{"udp receive errors", st.UDP.ReceiveBufferErrors.Value()},
+		{"icmp echo requests received", st.ICMP.V4.PacketsReceived.EchoRequest.Value()},
+		{"icmp echo replies sent", st.ICMP.V4.PacketsSent.EchoReply.Value()},
+		{"icmp echo requests sent", st.ICMP.V4.PacketsSent.EchoRequest.Value()},
+		{"icmp echo replies received", st.ICMP.V4.PacketsReceived.EchoReply.Value()},
 	}
 }
 

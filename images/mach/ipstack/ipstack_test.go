@@ -165,3 +165,34 @@ func TestTCP(t *testing.T) {
 		t.Error("connected to a closed port")
 	}
 }
+
+func TestConfigure(t *testing.T) {
+	a, b := pair(t)
+	ping := func(to string) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		_, err := a.Ping(ctx, netip.MustParseAddr(to), 1, 8)
+		return err
+	}
+	if err := ping("10.77.0.2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Configure(Config{Addr: netip.MustParsePrefix("10.77.0.9/24")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ping("10.77.0.9"); err != nil {
+		t.Errorf("the new address: %v", err)
+	}
+	if err := ping("10.77.0.2"); err == nil {
+		t.Error("the old address answers")
+	}
+	if got := b.Interfaces()[0].Addr; got != netip.MustParsePrefix("10.77.0.9/24") {
+		t.Errorf("address %v", got)
+	}
+	if err := b.Configure(Config{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Configure(Config{Addr: netip.MustParsePrefix("fe80::1/64")}); err == nil {
+		t.Error("an address that is not IPv4")
+	}
+}

@@ -25,14 +25,13 @@ type client struct {
 	ctx    context.Context
 	ports  *Ports
 	server mach.Port
+	met    mach.Port // what the authentication server gave away
 }
 
 func newClient(t *testing.T) *client {
 	k := portstest.New(t, wire.Layout32)
 	c := &client{T: t, k: k, ctx: k.Context(t.Context())}
-	c.ports = NewPorts(&ioport.Host{Export: k, Authenticate: func(context.Context, mach.Port, mach.Port) (translator.User, error) {
-		return translator.User{UIDs: []uint32{1000}}, nil
-	}})
+	c.ports = NewPorts(&ioport.Host{Export: k, Auth: k.NewPort(proto.Handler(&auth{c: c}))})
 	p, err := k.Export(proto.Handler(c.ports.Protocols(translator.Root(), 0)...), ports.Options{})
 	c.ok(err)
 	c.server, err = p.Right()
@@ -75,7 +74,7 @@ func (c *client) pipe() (r, w mach.Port) {
 func (c *client) end(p ...mach.Port) {
 	c.Helper()
 	c.k.Release(p...)
-	c.k.Release(c.server)
+	c.k.Release(c.server, c.ports.host.Auth)
 	if left := c.k.Ports(); len(left) != 0 {
 		c.Errorf("ports left: %v", left)
 	}
@@ -243,19 +242,32 @@ func swap(old, now mach.Port, c *client) mach.Port {
 func TestUsers(t *testing.T) {
 	c := newClient(t)
 	s := c.socket(proto.SOCK_STREAM)
-	before := c.k.Ports()
 	rend := c.k.NewPort(nil)
 	c.ok(proto.IOReauthenticate(c.ctx, s, proto.Copy(rend)))
-	c.k.Release(rend)
-	if len(c.k.Ports()) != len(before) {
-		t.Error("nobody has the new port, but it stays")
+	if n := c.k.Rights(rend); n != 1 {
+		t.Errorf("%d rights to the rendezvous", n)
+	}
+	if u, _ := c.ports.host.Client(c.met); u == nil || !u.User.Has(1000) || u.User.IsRoot() {
+		t.Errorf("reauthenticated: %v", u)
 	}
 	p, err := proto.IORestrictAuth(c.ctx, s, nil, nil)
 	c.ok(err)
 	if u, _ := c.ports.host.Client(p); u.User.IsRoot() {
 		t.Error("still root")
 	}
-	c.end(s, p)
+	c.end(s, p, rend, c.met)
+}
+
+// auth is an authentication server for user 1000.
+type auth struct {
+	proto.UnimplementedAuth
+	c *client
+}
+
+func (a *auth) AuthServerAuthenticate(_ context.Context, rend mach.Port, newport proto.Right) (euids, auids, egids, agids []int32, err error) {
+	a.c.met = newport.Port
+	a.c.k.Release(rend)
+	return []int32{1000}, nil, []int32{1000}, nil, nil
 }
 
 func FuzzDecode(f *testing.F) {
