@@ -43,7 +43,11 @@ and taken down after them. The tests do not see this host's files.`,
 			if args[0] == "test" && runsTests(args[1:]) {
 				return a.goTest(c.Context(), tc, args[1:])
 			}
-			return a.runGo(tc.Command(c.Context(), args...))
+			cmd, err := tc.CommandIn(c.Context(), "", args...)
+			if err != nil {
+				return err
+			}
+			return a.runGo(cmd)
 		},
 	}
 }
@@ -105,7 +109,11 @@ func (a *app) goTest(ctx context.Context, tc *goport.Toolchain, args []string) e
 	}
 	// It quotes like a shell, so that a path may have spaces.
 	run := fmt.Sprintf("'%s' go-test-exec --name %s", exe, name)
-	return a.runGo(tc.Command(ctx, slices.Concat([]string{"test", "-exec", run}, args)...))
+	cmd, err := tc.CommandIn(ctx, "", slices.Concat([]string{"test", "-exec", run}, args)...)
+	if err != nil {
+		return err
+	}
+	return a.runGo(cmd)
 }
 
 // labForTests boots a lab with one node. The function it returns takes it

@@ -101,8 +101,10 @@ func (m *image) buildBoot(ctx context.Context, p images.Progress) (boot string, 
 	}
 	tmp.Close()
 	defer os.Remove(tmp.Name())
-	cmd := tc.Command(ctx, "build", "-trimpath", "-ldflags=-s -w", "-o", tmp.Name(), "./images/mach/cmd/boot")
-	cmd.Dir = m.opt.Source
+	cmd, err := tc.CommandIn(ctx, m.opt.Source, "build", "-trimpath", "-ldflags=-s -w", "-o", tmp.Name(), "./images/mach/cmd/boot")
+	if err != nil {
+		return "", err
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		if ctx.Err() != nil {
 			return "", ctx.Err()

@@ -9,11 +9,6 @@ import (
 	"unsafe"
 )
 
-// Terminals have no foreground process group here yet.
-
-func Tcgetpgrp(fd int) (pgid int32, err error) { return -1, ENOSYS }
-func Tcsetpgrp(fd int, pgid int32) (err error) { return ENOSYS }
-
 // A TestServer is a server in this task, for objects that tests use.
 type TestServer struct {
 	Port uint32 // send and receive right

@@ -585,6 +585,14 @@ func fstatat(dirfd int, path string, st *Stat_t, flags int) error {
 	return pathCall(dirfd, path, noFollow(flags), _io_stat, nil, func(m *message) { m.stat(st) })
 }
 
+func Statfs(path string, st *Statfs_t) error {
+	return pathCall(AT_FDCWD, path, 0, _file_statfs, nil, func(m *message) { m.statfs(st) })
+}
+
+func Fstatfs(fd int, st *Statfs_t) error {
+	return fileCall(fd, _file_statfs, nil, func(m *message) { m.statfs(st) })
+}
+
 func Access(path string, mode uint32) error { return Faccessat(AT_FDCWD, path, mode, 0) }
 
 func Faccessat(dirfd int, path string, mode uint32, flags int) error {

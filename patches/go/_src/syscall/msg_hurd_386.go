@@ -33,6 +33,9 @@ const (
 	descString  = 12 | 8<<8 | stringSize<<16 | descInline
 	descSend    = 17 | 32<<8 | 1<<16 | descInline // a send right, received
 	descStat    = 2 | 32<<8 | 32<<16 | descInline // the 32 words of io_stat
+	descInts    = 2 | 32<<8 | descInline          // times 1<<16: a fixed array
+	descShorts  = 1 | 16<<8 | 4<<16 | descInline
+	descChars20 = 8 | 8<<8 | 20<<16 | descInline
 	descInline  = 1 << 28
 	descLong    = 1 << 29
 	descDealloc = 1 << 30
@@ -241,6 +244,53 @@ func (m *message) stat(st *Stat_t) {
 		Author:  u32(88),
 		Flags:   u32(92),
 	}
+}
+
+// statfs takes the answer to file_statfs.
+func (m *message) statfs(st *Statfs_t) {
+	b := m.take(descInts|22<<16, 88)
+	u32 := func(off int) uint32 { return byteorder.LEUint32(b[off:]) }
+	u64 := func(off int) uint64 { return byteorder.LEUint64(b[off:]) }
+	*st = Statfs_t{
+		Type:    u32(0),
+		Bsize:   int64(u32(4)),
+		Blocks:  u64(8),
+		Bfree:   u64(16),
+		Bavail:  u64(24),
+		Files:   u64(32),
+		Ffree:   u64(40),
+		Fsid:    u64(48),
+		Namelen: int64(u32(56)),
+		Favail:  u64(60),
+		Frsize:  int64(u32(68)),
+		Flags:   int64(u32(72)),
+	}
+}
+
+// putTermios adds the three arrays that the state of a terminal is, and termios
+// takes them.
+func (m *message) putTermios(t *termios) {
+	m.put(descInts | 4<<16)
+	m.put(t.modes[:]...)
+	m.put(descChars20)
+	m.buf = append(m.buf, t.ccs[:]...)
+	m.put(descInts | 2<<16)
+	m.put(t.speeds[:]...)
+}
+
+func (m *message) termios(t *termios) {
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&t.modes)), 16), m.take(descInts|4<<16, 16))
+	copy(t.ccs[:], m.take(descChars20, 20))
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&t.speeds)), 8), m.take(descInts|2<<16, 8))
+}
+
+// putShorts adds the size of a terminal's window, and shorts takes it.
+func (m *message) putShorts(w *[4]uint16) {
+	m.put(descShorts, uint32(w[0])|uint32(w[1])<<16, uint32(w[2])|uint32(w[3])<<16)
+}
+
+func (m *message) shorts(w *[4]uint16) {
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(w)), 8), m.take(descShorts, 8))
 }
 
 // putTimes adds the times of access and modification. Here they are only 32

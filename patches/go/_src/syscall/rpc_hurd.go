@@ -21,6 +21,7 @@ const (
 	_file_chown        = 20001
 	_file_chmod        = 20003
 	_file_set_size     = 20006
+	_file_statfs       = 20012
 	_file_sync         = 20013
 	_dir_lookup        = 20018
 	_dir_readdir       = 20019
@@ -35,6 +36,7 @@ const (
 	_io_write          = 21000
 	_io_read           = 21001
 	_io_seek           = 21002
+	_io_readable       = 21003
 	_io_stat           = 21013
 	_io_reauthenticate = 21014
 

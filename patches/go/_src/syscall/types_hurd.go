@@ -198,6 +198,22 @@ type Stat_t struct {
 	Flags   uint32
 }
 
+// A Statfs_t is what file_statfs tells of a file system.
+type Statfs_t struct {
+	Type    uint32
+	Bsize   int64
+	Blocks  uint64
+	Bfree   uint64
+	Bavail  uint64
+	Files   uint64
+	Ffree   uint64
+	Fsid    uint64
+	Namelen int64
+	Favail  uint64
+	Frsize  int64
+	Flags   int64
+}
+
 // A Dirent is a directory entry as dir_readdir gives it; Reclen says how long
 // it really is.
 type Dirent struct {
