@@ -1,21 +1,36 @@
-// Package machine gives the boot program the hardware of the machine by way of
-// the kernel: I/O ports, interrupts as messages, memory for devices. It is
-// what only the first program can do, with the ports that the kernel passed
-// it; drivers take it through the interfaces of packages pio and nic.
+// Package machine gives servers the hardware of the machine by way of the
+// kernel: I/O ports, interrupts as messages, memory for devices, and with them
+// the network card. It takes the kernel's privileged ports, which the kernel
+// passes to the first program and the process server to root's; drivers take
+// the hardware through the interfaces of packages pio and nic.
 package machine
 
 import (
 	"context"
 	"fmt"
+	"net"
+	"slices"
 
 	"hurdlab/images/mach/nic"
+	"hurdlab/images/mach/pci"
+	"hurdlab/images/mach/pio"
+	"hurdlab/images/mach/virtio"
 	"hurdlab/mach"
 	"hurdlab/mach/vmem"
 )
 
+// A Machine is the hardware. Its ports are borrowed.
+type Machine struct {
+	HostPriv     mach.Port // privileged port of the host
+	DeviceMaster mach.Port // opens the kernel's devices
+}
+
+// Boot returns the machine of a program that the kernel started.
+func Boot() Machine { return Machine{mach.HostPriv(), mach.DeviceMaster()} }
+
 // GrantPorts lets this task use the I/O ports from first to last.
-func GrantPorts(first, last uint16) error {
-	perm, err := mach.IOPermCreate(mach.DeviceMaster(), first, last)
+func (m Machine) GrantPorts(first, last uint16) error {
+	perm, err := mach.IOPermCreate(m.DeviceMaster, first, last)
 	if err != nil {
 		return fmt.Errorf("I/O ports %#x-%#x: %w", first, last, err)
 	}
@@ -27,15 +42,47 @@ func GrantPorts(first, last uint16) error {
 }
 
 // AllocateDMA is a [nic.Allocator]: it allocates wired, contiguous memory
-// below 4 GiB. It is never freed: a driver lives as long as the machine.
-func AllocateDMA(size int) (nic.DMA, error) {
-	addr, phys, err := mach.VMAllocateContiguous(mach.HostPriv(), mach.TaskSelf(), uintptr(size), 0, 1<<32-1, 0)
+// below 4 GiB. It is never freed: a driver lives as long as its task.
+func (m Machine) AllocateDMA(size int) (nic.DMA, error) {
+	addr, phys, err := mach.VMAllocateContiguous(m.HostPriv, mach.TaskSelf(), uintptr(size), 0, 1<<32-1, 0)
 	if err != nil {
 		return nic.DMA{}, fmt.Errorf("memory for a device, %d bytes: %w", size, err)
 	}
 	b := vmem.At(addr, size)
 	clear(b) // the kernel does not
 	return nic.DMA{Bytes: b, Phys: phys}, nil
+}
+
+// OpenCard starts the virtio network card with a MAC address, or the first
+// one if mac is nil.
+func (m Machine) OpenCard(ctx context.Context, mac net.HardwareAddr) (nic.Device, error) {
+	bus := pio.Ports{}
+	if err := m.GrantPorts(pci.FirstPort, pci.LastPort); err != nil {
+		return nil, err
+	}
+	var seen []string
+	for _, f := range virtio.Find(pci.Scan(bus)) {
+		base, ok := f.IOBase(0)
+		if !ok {
+			continue // a modern card only
+		}
+		if err := m.GrantPorts(base, base+virtio.Ports-1); err != nil {
+			return nil, err
+		}
+		// Without starting it: another's card must go on.
+		got := virtio.MAC(bus, base)
+		if mac != nil && !slices.Equal(mac, got[:]) {
+			seen = append(seen, net.HardwareAddr(got[:]).String())
+			continue
+		}
+		f.Enable()
+		irq, err := m.OpenInterrupt(ctx, int(f.IRQ()))
+		if err != nil {
+			return nil, err
+		}
+		return virtio.Open(bus, base, irq, m.AllocateDMA)
+	}
+	return nil, fmt.Errorf("no virtio network card (virtio-net-pci, transitional) with address %q on PCI bus 0; seen: %q", mac, seen)
 }
 
 // An Interrupt is an interrupt line, whose interrupts arrive as messages.
@@ -48,8 +95,8 @@ type Interrupt struct {
 var _ nic.Interrupt = (*Interrupt)(nil)
 
 // OpenInterrupt asks for the interrupts of a line.
-func OpenInterrupt(ctx context.Context, line int) (*Interrupt, error) {
-	device, err := mach.DeviceOpen(ctx, mach.DeviceMaster(), "irq", 0)
+func (m Machine) OpenInterrupt(ctx context.Context, line int) (*Interrupt, error) {
+	device, err := mach.DeviceOpen(ctx, m.DeviceMaster, "irq", 0)
 	if err != nil {
 		return nil, fmt.Errorf("interrupt %d: %w", line, err)
 	}

@@ -74,6 +74,14 @@ func Find(fs []pci.Function) []pci.Function {
 	return found
 }
 
+// MAC reads the address of the card at I/O port base, which may be running.
+func MAC(bus pio.Bus, base uint16) (mac [6]byte) {
+	for i := range mac {
+		mac[i] = bus.In8(base + regMAC + uint16(i))
+	}
+	return mac
+}
+
 // A Net is a virtio network card.
 type Net struct {
 	bus  pio.Bus
@@ -116,9 +124,7 @@ func (d *Net) start(alloc nic.Allocator) error {
 		return fmt.Errorf("virtio: the card's features %#x lack %#x: it needs an address of its own and any_layout=on", got, want&^got)
 	}
 	d.bus.Out32(d.base+regDriverFeatures, want)
-	for i := range d.mac {
-		d.mac[i] = d.bus.In8(d.base + regMAC + uint16(i))
-	}
+	d.mac = MAC(d.bus, d.base)
 	var err error
 	if d.rx, err = d.queue(queueReceive, alloc); err != nil {
 		return err

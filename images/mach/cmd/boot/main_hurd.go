@@ -32,16 +32,13 @@ import (
 	"hurdlab/images/mach/fwcfg"
 	"hurdlab/images/mach/ipstack"
 	"hurdlab/images/mach/machine"
-	"hurdlab/images/mach/nic"
 	"hurdlab/images/mach/nodeconfig"
-	"hurdlab/images/mach/pci"
 	"hurdlab/images/mach/pio"
 	"hurdlab/images/mach/ports"
 	"hurdlab/images/mach/shell"
 	"hurdlab/images/mach/socket"
 	"hurdlab/images/mach/sshd"
 	"hurdlab/images/mach/store"
-	"hurdlab/images/mach/virtio"
 	"hurdlab/mach"
 	"hurdlab/mach/vmem"
 )
@@ -59,7 +56,13 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	card, err := openCard(ctx, cfg.MAC)
+	var mac net.HardwareAddr
+	if cfg.MAC != "" {
+		if mac, err = net.ParseMAC(cfg.MAC); err != nil {
+			return err
+		}
+	}
+	card, err := machine.Boot().OpenCard(ctx, mac)
 	if err != nil {
 		return err
 	}
@@ -101,7 +104,7 @@ func run(ctx context.Context) error {
 
 // readConfig reads what the lab tells the node.
 func readConfig() (*nodeconfig.Config, error) {
-	if err := machine.GrantPorts(fwcfg.SelectorPort, fwcfg.DataPort); err != nil {
+	if err := machine.Boot().GrantPorts(fwcfg.SelectorPort, fwcfg.DataPort); err != nil {
 		return nil, err
 	}
 	b, err := fwcfg.Read(pio.Ports{}, nodeconfig.File, nodeconfig.MaxSize)
@@ -109,44 +112,6 @@ func readConfig() (*nodeconfig.Config, error) {
 		return nil, err
 	}
 	return nodeconfig.Parse(b)
-}
-
-// openCard starts the network card with a MAC address, or the only one if mac
-// is empty.
-func openCard(ctx context.Context, mac string) (nic.Device, error) {
-	bus := pio.Ports{}
-	if err := machine.GrantPorts(pci.FirstPort, pci.LastPort); err != nil {
-		return nil, err
-	}
-	want, err := net.ParseMAC(mac)
-	if mac != "" && err != nil {
-		return nil, err
-	}
-	var seen []string
-	for _, f := range virtio.Find(pci.Scan(bus)) {
-		base, ok := f.IOBase(0)
-		if !ok {
-			continue // a modern card only
-		}
-		if err := machine.GrantPorts(base, base+virtio.Ports-1); err != nil {
-			return nil, err
-		}
-		f.Enable()
-		irq, err := machine.OpenInterrupt(ctx, int(f.IRQ()))
-		if err != nil {
-			return nil, err
-		}
-		card, err := virtio.Open(bus, base, irq, machine.AllocateDMA)
-		if err != nil {
-			return nil, err
-		}
-		got := card.MAC()
-		if mac == "" || slices.Equal(want, got[:]) {
-			return card, nil
-		}
-		seen = append(seen, net.HardwareAddr(got[:]).String())
-	}
-	return nil, fmt.Errorf("no virtio network card (virtio-net-pci, transitional) with address %q on PCI bus 0; seen: %q", mac, seen)
 }
 
 // newFiles makes the node's tree of files.
