@@ -143,9 +143,7 @@ func (p *Process) magic(ctx context.Context, name string, result, from mach.Port
 		if more {
 			return p.FDs[n], false, tail, false, nil
 		}
-		// A name of its own for what the descriptor is: another open file
-		// where the server can make one.
-		return p.FDs[n], false, "", false, nil
+		return p.FDs[n], true, "", true, proto.Retain(ctx, p.FDs[n])
 	case "tty":
 		drop()
 		if !p.CTTY.Valid() {

@@ -57,31 +57,32 @@ type FS struct {
 	root   *node
 
 	auth    atomic.Uint32 // this server's authentication handle
-	control holder        // the control port
-	fsid    holder        // its identity port
-	users   atomic.Int64  // protids
-	pending atomic.Int64  // calls of the authentication server
-	active  atomic.Int64  // active translators
-	listed  atomic.Int64  // entries of directories that are being read
+	proc    atomic.Uint32
+	control holder       // the control port
+	fsid    holder       // its identity port
+	users   atomic.Int64 // protids
+	pending atomic.Int64 // calls of the authentication server
+	active  atomic.Int64 // active translators
+	listed  atomic.Int64 // entries of directories that are being read
 
 	deaths  deaths
 	renames mutex // from one directory to another
 
 	optionsMu sync.Mutex
 
-	mu    sync.Mutex
-	nodes map[Node]*node // those in use
+	mu         sync.Mutex
+	nodes      map[Node]*node     // those in use
 	translated map[*node]struct{} // with active translators
 
 	execMu sync.Mutex
-	exec   mach.Port // the exec server, found
+	exec   *control // the exec server, if it has been found
 
 	gone     chan struct{} // closed when the file system has gone away
 	goneOnce sync.Once
 }
 
-// New returns a file system that is ready to be asked for its ports.
-func New(c Config) (*FS, error) {
+// NewFS returns a file system that is ready to be asked for its ports.
+func NewFS(c Config) (*FS, error) {
 	if c.Root == nil {
 		return nil, fmt.Errorf("a file system without a root: %w", proto.EINVAL)
 	}
@@ -102,6 +103,10 @@ func New(c Config) (*FS, error) {
 // is set by [Main]; a root file system gets its own when it has started the
 // authentication server. Until then clients that reauthenticate are nobody.
 func (fs *FS) SetAuth(auth mach.Port) { fs.auth.Store(uint32(auth)) }
+
+// SetProc sets the port by which translators that are started become known to
+// the proc server, in place of this process's own. The FS keeps the right.
+func (fs *FS) SetProc(proc mach.Port) { fs.proc.Store(uint32(proc)) }
 
 func (fs *FS) authPort() mach.Port { return mach.Port(fs.auth.Load()) }
 
@@ -177,7 +182,7 @@ type node struct {
 	Node
 	fs    *FS
 	place atomic.Pointer[place] // where it is, if the Node does not know
-	refs  int    // guarded by fs.mu
+	refs  int                   // guarded by fs.mu
 
 	lock  mutex  // who changes the contents or the directory
 	trans box    // translator

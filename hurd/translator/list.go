@@ -132,4 +132,3 @@ func (p *protid) DirReaddir(ctx context.Context, entry, nentries int32, bufsiz u
 	}
 	return b, int32(n), nil
 }
-

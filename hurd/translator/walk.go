@@ -363,11 +363,11 @@ func (w *walker) open(p *position, made bool) (result, error) {
 		}
 	case proto.S_IFLNK:
 		if want&^mayRead != 0 {
-			return result{}, proto.EOPNOTSUPP
+			return result{}, proto.EINVAL
 		}
 	case proto.S_IFIFO, proto.S_IFCHR, proto.S_IFBLK, proto.S_IFSOCK:
 		if flags&proto.O_NOTRANS != 0 && want != 0 {
-			return result{}, proto.EOPNOTSUPP // only the node, not what it stands for
+			return result{}, proto.ENXIO // only the node, not what it stands for
 		}
 	}
 	if !made && want != 0 {

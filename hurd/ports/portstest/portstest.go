@@ -39,7 +39,7 @@ type Kernel struct {
 
 var (
 	_ ports.Exporter = (*Kernel)(nil)
-	_ proto.Caller   = (*Kernel)(nil)
+	_ proto.Task     = (*Kernel)(nil)
 )
 
 type port struct {
@@ -84,6 +84,16 @@ func (k *Kernel) NewPort(h mach.Handler) mach.Port {
 	defer k.mu.Unlock()
 	k.last++
 	k.all[k.last] = &port{kernel: k, name: k.last, handler: h, rights: 1, made: true}
+	return k.last
+}
+
+// Allocate makes a port without a send right, whose receive right is a
+// server's.
+func (k *Kernel) Allocate() mach.Port {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.last++
+	k.all[k.last] = &port{kernel: k, name: k.last, handler: mach.Routines{}}
 	return k.last
 }
 
@@ -270,6 +280,14 @@ func (k *Kernel) Call(ctx context.Context, to mach.Port, m *mach.Message) error 
 // Send carries a message that is not answered.
 func (k *Kernel) Send(ctx context.Context, to mach.Port, m *mach.Message) error {
 	if m.ID() == 33000 { // interrupt_operation: here the context ends by itself
+		return nil
+	}
+	switch m.ID() {
+	case 21014, 24011: // io_reauthenticate, proc_reauthenticate
+		// The receiver waits for what the sender does next.
+		sent := wire.New(k.layout, 0)
+		*sent, *m = *m, *sent
+		go k.handle(ctx, to, sent)
 		return nil
 	}
 	_, err := k.handle(ctx, to, m)
