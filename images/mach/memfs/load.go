@@ -114,11 +114,11 @@ func (f *FS) load(h *tar.Header, r io.ReaderAt, at, size int64) error {
 			return err
 		}
 	}
-	n.SetMode(a.Mode)
-	n.SetOwner(a.UID, a.GID)
+	c := Change{Mode: &a.Mode, UID: &a.UID, GID: &a.GID, Author: &a.UID}
 	if !h.ModTime.IsZero() {
-		n.SetTimes(&h.ModTime, &h.ModTime)
+		c.Atime, c.Mtime = &h.ModTime, &h.ModTime
 	}
+	n.Change(c)
 	return nil
 }
 

@@ -308,9 +308,32 @@ func (n *Inode) change(fn func() error) error {
 	return nil
 }
 
-// SetMode sets the permissions; the type stays.
-func (n *Inode) SetMode(mode uint32) {
-	n.change(func() error { n.mode = n.mode&proto.S_IFMT | mode&^proto.S_IFMT; return nil })
+// A Change is a change of attributes: of those that are not nil.
+type Change struct {
+	Mode                    *uint32 // permissions; the type stays
+	UID, GID, Author, Flags *uint32
+	Atime, Mtime            *time.Time
+}
+
+// Change changes attributes, in one step.
+func (n *Inode) Change(c Change) {
+	_ = n.change(func() error {
+		if c.Mode != nil {
+			n.mode = n.mode&proto.S_IFMT | *c.Mode&^proto.S_IFMT
+		}
+		for _, x := range []struct{ to, from *uint32 }{{&n.uid, c.UID}, {&n.gid, c.GID}, {&n.author, c.Author}, {&n.flags, c.Flags}} {
+			if x.from != nil {
+				*x.to = *x.from
+			}
+		}
+		if c.Atime != nil {
+			n.atime = c.Atime.UnixNano()
+		}
+		if c.Mtime != nil {
+			n.mtime = c.Mtime.UnixNano()
+		}
+		return nil
+	})
 }
 
 // SetKind makes an empty regular file a device, fifo, socket or symbolic
@@ -334,35 +357,6 @@ func (n *Inode) SetKind(a Attr) error {
 		}
 		n.mode = n.mode&^proto.S_IFMT | kind
 		n.rdev, n.target = a.Rdev, a.Target
-		return nil
-	})
-}
-
-// SetOwner sets user and group.
-func (n *Inode) SetOwner(uid, gid uint32) {
-	n.change(func() error { n.uid, n.gid = uid, gid; return nil })
-}
-
-// SetAuthor sets the author.
-func (n *Inode) SetAuthor(author uint32) {
-	n.change(func() error { n.author = author; return nil })
-}
-
-// SetFlags sets the flags.
-func (n *Inode) SetFlags(flags uint32) {
-	n.change(func() error { n.flags = flags; return nil })
-}
-
-// SetTimes sets the times of the last access and modification; nil leaves
-// one.
-func (n *Inode) SetTimes(atime, mtime *time.Time) {
-	n.change(func() error {
-		if atime != nil {
-			n.atime = atime.UnixNano()
-		}
-		if mtime != nil {
-			n.mtime = mtime.UnixNano()
-		}
 		return nil
 	})
 }
@@ -429,3 +423,6 @@ func ioError(err error) error {
 	}
 	return proto.EIO
 }
+
+// IsDir reports whether the inode is a directory, which never changes.
+func (n *Inode) IsDir() bool { return n.dir != nil }

@@ -430,6 +430,7 @@ func TestTimes(t *testing.T) {
 	f := New(Config{MaxBytes: 1 << 20, MaxInodes: 10, Now: func() time.Time { now = now.Add(time.Second); return now }})
 	root := f.Root()
 	n := must(root.Create("f", reg(0o644)))
+	x := uint32(0o600)
 	for _, c := range []struct {
 		name                 string
 		op                   func()
@@ -439,8 +440,8 @@ func TestTimes(t *testing.T) {
 		{"empty write", func() { n.WriteAt(nil, 0) }, false, false, false, false, false},
 		{"truncate", func() { n.SetSize(0) }, false, true, true, false, false},
 		{"accessed", n.Accessed, true, false, false, false, false},
-		{"chmod", func() { n.SetMode(0o600) }, false, false, true, false, false},
-		{"chown", func() { n.SetOwner(1, 2) }, false, false, true, false, false},
+		{"chmod", func() { n.Change(Change{Mode: &x}) }, false, false, true, false, false},
+		{"chown", func() { n.Change(Change{UID: &x, GID: &x}) }, false, false, true, false, false},
 		{"translator", func() { n.SetTranslator([]byte("a\x00")) }, false, false, true, false, false},
 		{"link", func() { root.Link("g", n, true) }, false, false, true, true, true},
 		{"rename", func() { root.Rename("g", root, "h", false) }, false, false, true, true, true},
@@ -455,7 +456,7 @@ func TestTimes(t *testing.T) {
 		}
 	}
 	then := time.Unix(5, 6)
-	n.SetTimes(&then, nil)
+	n.Change(Change{Atime: &then})
 	if s := n.Stat(); !s.Atime.Equal(then) || s.Mtime.Equal(then) {
 		t.Errorf("%v", s)
 	}

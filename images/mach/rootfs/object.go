@@ -26,7 +26,6 @@ type kernel interface {
 	Ready(control mach.Port) error
 	// Supply gives the kernel pages that fill fills.
 	Supply(control mach.Port, off int64, n int, lock mach.Prot, fill func([]byte) error) error
-	Zero(control mach.Port, off int64, n int) error
 	Error(control mach.Port, off int64, n int) error
 	// Lock asks for dirty pages, then forgets pages (flush) and forbids
 	// accesses. The answer goes to reply, a port of this task, unless that is
@@ -34,6 +33,10 @@ type kernel interface {
 	Lock(control mach.Port, off int64, n int, ret mach.Return, flush bool, lock mach.Prot, reply mach.Port) error
 	// Forget stops caching an object that is not mapped.
 	Forget(control mach.Port) error
+	// ReadOnly makes a port by which an object can only be mapped for reading.
+	ReadOnly(object mach.Port) (mach.Port, error)
+	// Copy makes another send right of one. It fails if the port is dead.
+	Copy(p mach.Port) error
 	// Release gives back send rights, and Destroy receive rights.
 	Release(p ...mach.Port)
 	Destroy(p ...mach.Port)
@@ -146,6 +149,36 @@ func (o *object) handle(event any) {
 		if o.from(e.Control) {
 			o.completed(int64(e.Offset), int64(e.Length))
 		}
+	case mach.PagerSupplyCompleted:
+		o.kernel.Release(e.Control)
+	case gone:
+		if o.control != mach.Null {
+			o.terminated()
+		}
+	}
+}
+
+// gone is the event that nobody has a right to the object's port.
+type gone struct{}
+
+// discard gives back the rights of a message that is no good.
+func (o *object) discard(event any) {
+	switch e := event.(type) {
+	case mach.PagerInit:
+		o.kernel.Release(e.Control, e.Name)
+	case mach.PagerTerminate:
+		o.kernel.Destroy(e.Control, e.Name)
+	case mach.PagerCopy:
+		o.kernel.Release(e.Control)
+		o.kernel.Destroy(e.New)
+	case mach.PagerDataRequest:
+		o.kernel.Release(e.Control)
+	case mach.PagerDataUnlock:
+		o.kernel.Release(e.Control)
+	case mach.PagerDataReturn:
+		o.kernel.Release(e.Control)
+	case mach.PagerLockCompleted:
+		o.kernel.Release(e.Control)
 	case mach.PagerSupplyCompleted:
 		o.kernel.Release(e.Control)
 	}

@@ -241,6 +241,10 @@ func (k *fakeKernel) Lock(_ mach.Port, off int64, n int, ret mach.Return, flush 
 
 func (k *fakeKernel) Forget(mach.Port) error { k.cached = false; return nil }
 
+func (k *fakeKernel) ReadOnly(p mach.Port) (mach.Port, error) { return p + 1000, nil }
+
+func (k *fakeKernel) Copy(p mach.Port) error { return nil }
+
 func (k *fakeKernel) Release(ports ...mach.Port) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

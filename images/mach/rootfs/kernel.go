@@ -1,0 +1,129 @@
+package rootfs
+
+import (
+	"errors"
+	"io"
+
+	"hurdlab/images/mach/memfs"
+	"hurdlab/mach"
+	"hurdlab/mach/vmem"
+)
+
+// machKernel is the kernel.
+type machKernel struct{}
+
+var _ kernel = machKernel{}
+
+func (machKernel) Ready(control mach.Port) error {
+	// The kernel keeps pages of what is not mapped: programs are started again
+	// and again. Private copies are made when somebody writes, page by page.
+	return mach.MemoryObjectReady(control, true, mach.CopyDelay)
+}
+
+func (machKernel) Supply(control mach.Port, off int64, n int, lock mach.Prot, fill func([]byte) error) error {
+	b, err := vmem.Memory{}.Alloc(n)
+	if err != nil {
+		return err
+	}
+	if err := fill(b); err != nil {
+		vmem.Memory{}.Free(b)
+		return err
+	}
+	return mach.MemoryObjectDataSupplyMemory(control, uintptr(off), vmem.Addr(b), n, lock, false, mach.Null)
+}
+
+func (machKernel) Error(control mach.Port, off int64, n int) error {
+	return mach.MemoryObjectDataError(control, uintptr(off), uintptr(n), mach.KernMemoryError)
+}
+
+func (machKernel) Lock(control mach.Port, off int64, n int, ret mach.Return, flush bool, lock mach.Prot, reply mach.Port) error {
+	return mach.MemoryObjectLockRequest(control, uintptr(off), uintptr(n), ret, flush, lock, reply)
+}
+
+func (machKernel) Forget(control mach.Port) error {
+	return mach.MemoryObjectChangeAttributes(control, false, mach.CopyDelay, mach.Null)
+}
+
+func (machKernel) ReadOnly(object mach.Port) (mach.Port, error) {
+	const all = ^uintptr(0)
+	return mach.MemoryObjectCreateProxy(mach.TaskSelf(), mach.ProtRead|mach.ProtExec, object, 0, all)
+}
+
+func (machKernel) Copy(p mach.Port) error {
+	return mach.PortModRefs(mach.TaskSelf(), p, mach.RightSend, 1)
+}
+
+func (machKernel) Release(ports ...mach.Port) {
+	for _, p := range ports {
+		if p.Valid() {
+			_ = mach.Deallocate(p) // a dead name is one, too
+		}
+	}
+}
+
+func (machKernel) Destroy(ports ...mach.Port) {
+	for _, p := range ports {
+		if p.Valid() {
+			_ = mach.DestroyReceive(p)
+		}
+	}
+}
+
+// Memory is memory for contents of files, from the kernel.
+//
+// The kernel merges neighbouring regions of the same kind into one object, and
+// gives back the pages of an object only when all of it goes. Slabs are
+// therefore of two kinds, in turn, as squares of a chessboard are.
+type Memory struct{}
+
+var _ memfs.Memory = Memory{}
+
+// Alloc returns a slab.
+func (Memory) Alloc() ([]byte, error) {
+	a := mach.Mapping{
+		Size: memfs.SlabSize, Mask: memfs.SlabSize - 1, Anywhere: true,
+		Prot: mach.ProtRead | mach.ProtWrite, MaxProt: mach.ProtAll, Inherit: mach.InheritNone,
+	}
+	self := mach.TaskSelf()
+	addr, err := mach.VMMap(self, a)
+	for tries := 0; err == nil && addr/memfs.SlabSize%2 != 0; tries++ {
+		// Here the other kind is due. That somebody else takes the place
+		// meanwhile is rare.
+		if err = mach.VMDeallocate(self, addr, a.Size); err != nil {
+			break
+		}
+		b := a
+		b.Addr, b.Anywhere, b.Inherit = addr, false, mach.InheritCopy
+		got, mapErr := mach.VMMap(self, b)
+		if mapErr == nil {
+			addr = got
+			break
+		}
+		if tries == 5 {
+			return nil, mapErr
+		}
+		addr, err = mach.VMMap(self, a)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return vmem.At(addr, memfs.SlabSize), nil
+}
+
+// Free gives back a slab.
+func (Memory) Free(slab []byte) { vmem.Memory{}.Free(slab) }
+
+// A Ramdisk is a ramdisk of the kernel's, mapped: [io.ReaderAt].
+type Ramdisk struct{ data []byte }
+
+// ReadAt reads like [io.ReaderAt].
+func (r *Ramdisk) ReadAt(b []byte, off int64) (int, error) {
+	if off < 0 || off > int64(len(r.data)) {
+		return 0, errors.New("outside the ramdisk")
+	}
+	n := copy(b, r.data[off:])
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
+}

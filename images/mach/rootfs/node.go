@@ -1,0 +1,481 @@
+package rootfs
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hurdlab/hurd/ports"
+	"hurdlab/hurd/proto"
+	"hurdlab/hurd/translator"
+	"hurdlab/images/mach/memfs"
+	"hurdlab/mach"
+)
+
+// Config is what a Tree is made of.
+type Config struct {
+	// Memory is where the contents of files are kept; nil for Go's heap.
+	Memory memfs.Memory
+	// MaxBytes and MaxInodes bound the files.
+	MaxBytes  int64
+	MaxInodes int
+	// Generation tells the nodes of this boot from those of others.
+	Generation uint32
+	// Ports makes the ports of memory objects.
+	Ports ports.Exporter
+	// Devices are what nodes of type S_IFCHR do, by device number.
+	Devices map[uint32]Device
+	// Fabricate makes the address of a local socket that is bound to a node:
+	// socket_fabricate_address of the server of local sockets. Nil means that
+	// there is none.
+	Fabricate func(ctx context.Context) (mach.Port, error)
+	// Now is the clock; nil for [time.Now].
+	Now func() time.Time
+
+	// kernel is what memory objects speak to; nil for the real one.
+	kernel kernel
+}
+
+// A Device opens a device for the O_ flags.
+type Device func(ctx context.Context, flags int32) (translator.File, error)
+
+// A Tree is a tree of files as nodes of package translator.
+type Tree struct {
+	config Config
+	files  *memfs.FS
+	kernel kernel
+	// buffered is how many bytes are in fifos.
+	buffered atomic.Int64
+}
+
+// New returns a tree that has an empty root directory.
+func New(c Config) *Tree {
+	t := &Tree{config: c, kernel: c.kernel}
+	if t.kernel == nil {
+		t.kernel = machKernel{}
+	}
+	t.files = memfs.New(memfs.Config{
+		Memory: c.Memory, MaxBytes: c.MaxBytes, MaxInodes: c.MaxInodes,
+		Generation: c.Generation, Now: c.Now, Freed: t.freed,
+	})
+	return t
+}
+
+// Files returns the files without the protocol.
+func (t *Tree) Files() *memfs.FS { return t.files }
+
+// Root returns the root directory, with a reference.
+func (t *Tree) Root() translator.Node { return t.node(t.files.Root()) }
+
+// node returns the node of an inode, with the inode's reference.
+func (t *Tree) node(n *memfs.Inode) translator.Node {
+	return n.Aux(func() any {
+		if n.IsDir() {
+			return &dirNode{node{t, n}}
+		}
+		return &fileNode{node: node{t, n}}
+	}).(translator.Node)
+}
+
+// freed lets go of what a node had beside its inode.
+func (t *Tree) freed(_ uint64, aux any) {
+	if f, ok := aux.(*fileNode); ok && f.addr.Valid() {
+		t.kernel.Release(f.addr)
+	}
+}
+
+// A node is what all nodes are.
+type node struct {
+	tree  *Tree
+	inode *memfs.Inode
+}
+
+func (n *node) Stat(context.Context) (translator.Stat, error) {
+	s := n.inode.Stat()
+	if s.Translator {
+		s.Mode |= proto.S_IPTRANS
+	}
+	return translator.Stat{
+		Ino: s.Ino, Gen: s.Gen, Rdev: s.Rdev, Mode: s.Mode, NLink: s.Nlink,
+		UID: s.UID, GID: s.GID, Author: s.Author, Flags: s.Flags, Size: s.Size,
+		Atime: s.Atime, Mtime: s.Mtime, Ctime: s.Ctime,
+		BlockSize: pageSize, Blocks: s.Blocks,
+	}, nil
+}
+
+func (n *node) SetAttr(_ context.Context, a translator.Attr) error {
+	var c memfs.Change
+	for _, x := range []struct {
+		bit  translator.AttrSet
+		to   **uint32
+		from *uint32
+	}{
+		{translator.SetMode, &c.Mode, &a.Mode}, {translator.SetUID, &c.UID, &a.UID}, {translator.SetGID, &c.GID, &a.GID},
+		{translator.SetAuthor, &c.Author, &a.Author}, {translator.SetFlags, &c.Flags, &a.Flags},
+	} {
+		if a.Set&x.bit != 0 {
+			*x.to = x.from
+		}
+	}
+	if a.Set&translator.SetAtime != 0 {
+		c.Atime = &a.Atime
+	}
+	if a.Set&translator.SetMtime != 0 {
+		c.Mtime = &a.Mtime
+	}
+	n.inode.Change(c)
+	return nil
+}
+
+func (n *node) Translator(context.Context) ([]byte, error) { return n.inode.Translator(), nil }
+
+func (n *node) SetTranslator(_ context.Context, argz []byte) error {
+	return n.inode.SetTranslator(argz)
+}
+
+// A dirNode is a directory.
+type dirNode struct{ node }
+
+var (
+	_ translator.MutableDir = (*dirNode)(nil)
+	_ translator.Parent     = (*dirNode)(nil)
+	_ translator.Attributes = (*dirNode)(nil)
+	_ translator.Translated = (*dirNode)(nil)
+	_ translator.Releaser   = (*dirNode)(nil)
+	_ translator.FileSystem = (*dirNode)(nil)
+	_ translator.Handles    = (*dirNode)(nil)
+)
+
+func (d *dirNode) Release() { d.inode.Release() }
+
+// found returns the node of an inode, or the error.
+func (d *dirNode) found(n *memfs.Inode, err error) (translator.Node, error) {
+	if err != nil {
+		return nil, err
+	}
+	return d.tree.node(n), nil
+}
+
+func (d *dirNode) Lookup(_ context.Context, name string) (translator.Node, error) {
+	return d.found(d.inode.Lookup(name))
+}
+
+func (d *dirNode) Parent(context.Context) (translator.Node, error) {
+	return d.found(d.inode.Lookup(".."))
+}
+
+func (d *dirNode) ReadDir(context.Context) ([]translator.Dirent, error) {
+	slots, err := d.inode.Entries(2, 1<<31-1)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]translator.Dirent, 0, len(slots))
+	for _, e := range slots {
+		if e.Ino != 0 {
+			list = append(list, translator.Dirent{Name: e.Name, Ino: e.Ino, Type: e.Mode & proto.S_IFMT})
+		}
+	}
+	d.inode.Accessed()
+	return list, nil
+}
+
+func attr(n translator.New) memfs.Attr { return memfs.Attr{Mode: n.Mode, UID: n.UID, GID: n.GID} }
+
+func (d *dirNode) Create(_ context.Context, name string, n translator.New) (translator.Node, error) {
+	return d.found(d.inode.Create(name, attr(n)))
+}
+
+func (d *dirNode) Mkfile(_ context.Context, n translator.New) (translator.Node, error) {
+	return d.found(d.tree.files.Anonymous(attr(n)))
+}
+
+func (d *dirNode) Link(_ context.Context, name string, n translator.Node, excl bool) error {
+	switch n := n.(type) {
+	case *fileNode:
+		return d.inode.Link(name, n.inode, excl)
+	case *dirNode:
+		return proto.EISDIR
+	}
+	return proto.EXDEV
+}
+
+func (d *dirNode) Unlink(_ context.Context, name string) error { return d.inode.Unlink(name) }
+
+func (d *dirNode) Rmdir(_ context.Context, name string) error { return d.inode.Rmdir(name) }
+
+func (d *dirNode) Rename(_ context.Context, name string, dir translator.Node, newName string, excl bool) error {
+	to, ok := dir.(*dirNode)
+	if !ok {
+		return proto.EXDEV
+	}
+	return d.inode.Rename(name, to.inode, newName, excl)
+}
+
+func (d *dirNode) StatFS(context.Context) (translator.StatFS, error) {
+	u := d.tree.files.Usage()
+	free := uint64(max(u.MaxBytes-u.Bytes, 0)) / pageSize
+	return translator.StatFS{
+		BlockSize: pageSize, Blocks: uint64(u.MaxBytes) / pageSize, Free: free, Avail: free,
+		Files: uint64(u.MaxInodes), FilesFree: uint64(max(u.MaxInodes-u.Inodes, 0)),
+	}, nil
+}
+
+// Handle returns the number and the generation of a node.
+func (d *dirNode) Handle(_ context.Context, n translator.Node) ([]byte, error) {
+	var s memfs.Stat
+	switch n := n.(type) {
+	case *dirNode:
+		s = n.inode.Stat()
+	case *fileNode:
+		s = n.inode.Stat()
+	default:
+		return nil, proto.EXDEV
+	}
+	b := binary.LittleEndian.AppendUint64(nil, s.Ino)
+	return binary.LittleEndian.AppendUint32(b, s.Gen), nil
+}
+
+// Node undoes [dirNode.Handle].
+func (d *dirNode) Node(_ context.Context, handle []byte) (translator.Node, error) {
+	if len(handle) != 12 {
+		return nil, proto.ESTALE
+	}
+	return d.found(d.tree.files.ByNumber(binary.LittleEndian.Uint64(handle), binary.LittleEndian.Uint32(handle[8:])))
+}
+
+// A fileNode is anything but a directory. What it is can change: see
+// [fileNode.SetSpecial].
+type fileNode struct {
+	node
+
+	mu sync.Mutex
+	// object shows the contents to who maps them: made by the first. port is
+	// its port as long as anybody has a right to it, which has a reference to
+	// the inode.
+	object *object
+	port   ports.Port
+	fifo   *fifo
+	addr   mach.Port // of a socket that is bound here
+}
+
+var (
+	_ translator.Opener     = (*fileNode)(nil)
+	_ translator.Symlink    = (*fileNode)(nil)
+	_ translator.Special    = (*fileNode)(nil)
+	_ translator.Attributes = (*fileNode)(nil)
+	_ translator.Translated = (*fileNode)(nil)
+	_ translator.Releaser   = (*fileNode)(nil)
+	_ translator.Protocols  = (*fileNode)(nil)
+)
+
+func (n *fileNode) kind() uint32 { return n.inode.Stat().Mode & proto.S_IFMT }
+
+func (n *fileNode) Release() {
+	// The kernel keeps pages of files that nobody maps; of one without a name
+	// nobody will.
+	if o := n.mapped(); o != nil && n.inode.Stat().Nlink == 0 {
+		o.forget()
+	}
+	n.inode.Release()
+}
+
+// mapped returns the memory object, nil if there never was one.
+func (n *fileNode) mapped() *object {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.object
+}
+
+func (n *fileNode) Open(ctx context.Context, _ translator.User, flags int32) (translator.File, error) {
+	s := n.inode.Stat()
+	switch s.Mode & proto.S_IFMT {
+	case proto.S_IFREG:
+		return (*regular)(n), nil
+	case proto.S_IFIFO:
+		return n.openFIFO(ctx, flags)
+	case proto.S_IFCHR:
+		if open := n.tree.config.Devices[s.Rdev]; open != nil {
+			return open(ctx, flags)
+		}
+		if flags&(proto.O_READ|proto.O_WRITE|proto.O_EXEC) == 0 {
+			return nothing{}, nil
+		}
+		return nil, proto.ENXIO
+	case proto.S_IFBLK:
+		if flags&(proto.O_READ|proto.O_WRITE|proto.O_EXEC) != 0 {
+			return nil, proto.ENXIO
+		}
+	}
+	return nothing{}, nil
+}
+
+// nothing is what is open of a node that has no contents.
+type nothing struct{}
+
+func (nothing) Close() {}
+
+func (n *fileNode) Readlink(context.Context) (string, error) { return n.inode.Target() }
+
+func (n *fileNode) SetSpecial(ctx context.Context, typ, rdev uint32, target string) error {
+	set := func() error { return n.inode.SetKind(memfs.Attr{Mode: typ, Rdev: rdev, Target: target}) }
+	// The contents go, from the memory of who maps them, too.
+	return n.change(func(o *object) error { return o.changeSize(ctx, 0, set) }, set)
+}
+
+// change changes contents: by how, if there is a memory object, or else by fn.
+func (n *fileNode) change(how func(*object) error, fn func() error) error {
+	n.mu.Lock()
+	o := n.object
+	if o == nil {
+		defer n.mu.Unlock() // nobody maps it meanwhile
+		return fn()
+	}
+	n.mu.Unlock()
+	return how(o)
+}
+
+// Protocols serves ifsock, of sockets.
+func (n *fileNode) Protocols(translator.User, int32) []any {
+	if n.kind() != proto.S_IFSOCK {
+		return nil
+	}
+	return []any{ifsock{node: n}}
+}
+
+// A regular is an open regular file.
+type regular fileNode
+
+var (
+	_ translator.ReaderAt = (*regular)(nil)
+	_ translator.WriterAt = (*regular)(nil)
+	_ translator.Sizer    = (*regular)(nil)
+	_ translator.Mapper   = (*regular)(nil)
+	_ translator.Syncer   = (*regular)(nil)
+)
+
+func (*regular) Close() {}
+
+func (f *regular) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	n := (*fileNode)(f)
+	if o := n.mapped(); o != nil {
+		if err := o.sync(ctx, off, int64(len(p))); err != nil {
+			return 0, err
+		}
+	}
+	k, err := n.inode.ReadAt(p, off)
+	if err == io.EOF {
+		err = nil
+	}
+	if err == nil {
+		n.inode.Accessed()
+	}
+	return k, err
+}
+
+func (f *regular) WriteAt(ctx context.Context, p []byte, off int64) (k int, err error) {
+	n := (*fileNode)(f)
+	write := func() error {
+		k, err = n.inode.WriteAt(p, off)
+		return err
+	}
+	err = n.change(func(o *object) error { return o.changeWrite(ctx, off, int64(len(p)), write) }, write)
+	return k, err
+}
+
+func (f *regular) SetSize(ctx context.Context, size int64) error {
+	n := (*fileNode)(f)
+	if size < 0 {
+		return proto.EINVAL
+	}
+	set := func() error { return n.inode.SetSize(size) }
+	return n.change(func(o *object) error { return o.changeSize(ctx, size, set) }, set)
+}
+
+func (f *regular) Sync(ctx context.Context, wait bool) error {
+	if o := (*fileNode)(f).mapped(); o != nil && wait {
+		return o.sync(ctx, 0, lastPage*pageSize)
+	}
+	return nil
+}
+
+// Map returns the memory object, or what shows it for reading only: a proxy of
+// the kernel's, by which nobody can speak to this pager.
+func (f *regular) Map(_ context.Context, prot mach.Prot) (mach.Port, error) {
+	n := (*fileNode)(f)
+	if n.kind() != proto.S_IFREG {
+		return mach.Null, proto.EOPNOTSUPP
+	}
+	right, err := n.memory()
+	if err != nil || prot&mach.ProtWrite != 0 {
+		return right, err
+	}
+	proxy, err := n.tree.kernel.ReadOnly(right)
+	n.tree.kernel.Release(right)
+	return proxy, err
+}
+
+// memory returns a right to the port of the memory object.
+func (n *fileNode) memory() (mach.Port, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.object == nil {
+		n.object = newObject(n.tree.kernel, n.inode)
+	}
+	if n.port != nil {
+		right, err := n.port.Right()
+		if err == nil {
+			return right, nil
+		}
+		n.ended() // just now
+	}
+	var port ports.Port
+	port, err := n.tree.config.Ports.Export(pagerHandler{n.object}, ports.Options{
+		Serial: true,
+		Gone: func() {
+			n.mu.Lock()
+			if n.port == port {
+				n.ended()
+			}
+			n.mu.Unlock()
+			n.inode.Release()
+		},
+	})
+	if err != nil {
+		return mach.Null, err
+	}
+	n.object.setPort(port.Name())
+	right, err := port.Right()
+	if err != nil {
+		port.Close()
+		return mach.Null, err
+	}
+	n.port = port
+	n.inode.Hold()
+	return right, nil
+}
+
+// ended notes that nobody has a right to the port of the memory object.
+func (n *fileNode) ended() {
+	n.port = nil
+	n.object.handle(gone{})
+}
+
+// A pagerHandler serves the port of a memory object.
+type pagerHandler struct{ object *object }
+
+// Handle does what a message says. None is answered.
+func (h pagerHandler) Handle(_ context.Context, req, _ *mach.Message) error {
+	event, err := mach.TakePager(req)
+	switch {
+	case event == nil && err == nil:
+		return mach.MigBadID
+	case err != nil:
+		h.object.discard(event)
+		return mach.MigBadArguments
+	}
+	h.object.handle(event)
+	return mach.NoReply
+}

@@ -1,0 +1,64 @@
+package rootfs
+
+import (
+	"context"
+
+	"hurdlab/hurd/proto"
+	"hurdlab/mach"
+)
+
+// ifsock tells the address of the local socket that is bound to a node. The
+// address is made when it is asked for first, which is when a socket is bound
+// to it, and stays with the node.
+type ifsock struct {
+	proto.UnimplementedIfsock
+	node *fileNode
+}
+
+var _ proto.IfsockServer = ifsock{}
+
+// IfsockGetsockaddr returns a right to the address.
+func (s ifsock) IfsockGetsockaddr(ctx context.Context) (mach.Port, error) {
+	n := s.node
+	if n.kind() != proto.S_IFSOCK {
+		return mach.Null, proto.EOPNOTSUPP
+	}
+	if a, err := n.address(mach.Null); err != nil || a.Valid() {
+		return a, err
+	}
+	if n.tree.config.Fabricate == nil {
+		return mach.Null, proto.EOPNOTSUPP
+	}
+	// Without the lock: it asks another server. Of two addresses that are made
+	// at once, one is used.
+	a, err := n.tree.config.Fabricate(ctx)
+	if err != nil {
+		return mach.Null, err
+	}
+	return n.address(a)
+}
+
+// address returns another right to the node's address. If there is none, or
+// its server is gone, made becomes the address; otherwise made is given back.
+func (n *fileNode) address(made mach.Port) (mach.Port, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	k := n.tree.kernel
+	if n.addr.Valid() {
+		if k.Copy(n.addr) == nil {
+			k.Release(made)
+			return n.addr, nil
+		}
+		k.Release(n.addr) // dead
+		n.addr = mach.Null
+	}
+	if !made.Valid() {
+		return mach.Null, nil
+	}
+	if err := k.Copy(made); err != nil {
+		k.Release(made)
+		return mach.Null, err
+	}
+	n.addr = made
+	return made, nil
+}
