@@ -1,9 +1,12 @@
 package rootfs
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 
+	"hurdlab/hurd/translator"
 	"hurdlab/images/mach/memfs"
 	"hurdlab/mach"
 	"hurdlab/mach/vmem"
@@ -126,4 +129,61 @@ func (r *Ramdisk) ReadAt(b []byte, off int64) (int, error) {
 		return n, io.EOF
 	}
 	return n, nil
+}
+
+// Size returns the size of the ramdisk, in bytes: a multiple of 512.
+func (r *Ramdisk) Size() int64 { return int64(len(r.data)) }
+
+// OpenRamdisk maps a ramdisk of the kernel's: a boot module of $(ramdisk-create).
+// The memory is the kernel's; the mapping costs none.
+func OpenRamdisk(ctx context.Context, master mach.Port, name string) (*Ramdisk, error) {
+	device, err := mach.DeviceOpen(ctx, master, name, mach.ModeRead)
+	if err != nil {
+		return nil, err
+	}
+	status, err := mach.DeviceGetStatus(device, mach.DeviceSize)
+	if err != nil {
+		return nil, err
+	}
+	if len(status) == 0 || status[0] <= 0 {
+		return nil, fmt.Errorf("device %s has no size: %v", name, status)
+	}
+	b, _, err := mapDevice(ctx, device, int(status[0]))
+	if err != nil {
+		return nil, fmt.Errorf("map device %s: %w", name, err)
+	}
+	return &Ramdisk{b}, nil
+}
+
+// mapDevice maps n bytes of a device for reading. The memory object is the
+// caller's.
+func mapDevice(ctx context.Context, device mach.Port, n int) ([]byte, mach.Port, error) {
+	size := (uintptr(n) + pageSize - 1) &^ (pageSize - 1)
+	object, err := mach.DeviceMap(ctx, device, mach.ProtRead, 0, size)
+	if err != nil {
+		return nil, mach.Null, err
+	}
+	addr, err := mach.VMMap(mach.TaskSelf(), mach.Mapping{
+		Size: size, Anywhere: true, Object: object,
+		Prot: mach.ProtRead, MaxProt: mach.ProtRead, Inherit: mach.InheritNone,
+	})
+	if err != nil {
+		_ = mach.Deallocate(object)
+		return nil, mach.Null, err
+	}
+	return vmem.At(addr, n), object, nil
+}
+
+// OpenTime returns the device of the kernel's clock.
+func OpenTime(ctx context.Context, master mach.Port) (Device, error) {
+	device, err := mach.DeviceOpen(ctx, master, "time", mach.ModeRead)
+	if err != nil {
+		return nil, err
+	}
+	page, object, err := mapDevice(ctx, device, pageSize)
+	if err != nil {
+		return nil, fmt.Errorf("map device time: %w", err)
+	}
+	d := &timeDevice{page, func(context.Context) (mach.Port, error) { return object, machKernel{}.Copy(object) }}
+	return func(context.Context, int32) (translator.File, error) { return d, nil }, nil
 }
