@@ -57,7 +57,16 @@ type image struct {
 }
 
 // parts are the files that machines boot from.
-type parts struct{ kernel, boot string }
+type parts struct {
+	kernel, boot string
+	system       *system // instead of boot
+}
+
+// ServersEnv names the environment variable that has nodes boot the servers,
+// each a task of its own, in place of the boot program.
+const ServersEnv = "HURDLAB_MACH_SERVERS"
+
+func withServers() bool { return os.Getenv(ServersEnv) == "1" }
 
 func (*image) Name() string { return "mach" }
 
@@ -72,11 +81,19 @@ func (m *image) Prepare(ctx context.Context, p images.Progress) error {
 	if err != nil {
 		return err
 	}
+	if withServers() {
+		system, err := m.buildSystem(ctx, p)
+		if err != nil {
+			return err
+		}
+		m.prepared = &parts{kernel: kernel, system: system}
+		return nil
+	}
 	boot, err := m.buildBoot(ctx, p)
 	if err != nil {
 		return err
 	}
-	m.prepared = &parts{kernel, boot}
+	m.prepared = &parts{kernel: kernel, boot: boot}
 	return nil
 }
 
@@ -155,21 +172,33 @@ func (m *image) Machine(ctx context.Context, id images.Identity) (*images.Machin
 		Kernel: parts.kernel,
 		// Looking for disks that are not there takes the kernel's IDE driver
 		// two seconds, two thirds of the boot.
-		Append: "console=com0 noide",
-		Modules: []images.Module{{
-			Path: parts.boot,
-			Line: "--host-port=${host-port} --device-port=${device-port} $(task-create) $(task-resume)",
-		}},
-		FWCfg: map[string]string{nodeconfig.File: file},
-		User:  user,
+		Append:  "console=com0 noide",
+		Modules: parts.modules(),
+		FWCfg:   map[string]string{nodeconfig.File: file},
+		User:    user,
 		Stages: []images.Stage{
 			{Name: "kernel", Mark: "GNU Mach"},
-			{Name: "boot program", Mark: "start "},
+			{Name: "programs", Mark: "start "},
 			{Name: "network", Mark: nodeconfig.MarkNetwork},
 			{Name: "ready", Mark: nodeconfig.MarkReady},
 		},
 		Can: []string{images.CanGo},
 	}, nil
+}
+
+// modules are what the kernel starts.
+func (p *parts) modules() []images.Module {
+	if p.system == nil {
+		return []images.Module{{
+			Path: p.boot,
+			Line: "--host-port=${host-port} --device-port=${device-port} $(task-create) $(task-resume)",
+		}}
+	}
+	return []images.Module{
+		{Path: p.system.rootfs, Line: "--host-port=${host-port} --device-port=${device-port} --exec-server-task=${exec-task} $(task-create) $(task-resume)"},
+		{Path: p.system.exec, Line: "$(exec-task=task-create)"},
+		{Path: p.system.tree, Line: "$(ramdisk-create)"},
+	}
 }
 
 // config is what the boot program is told.

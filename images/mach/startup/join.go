@@ -1,0 +1,29 @@
+package startup
+
+import (
+	"context"
+	"fmt"
+
+	"hurdlab/hurd/proto"
+	"hurdlab/mach"
+)
+
+// Join is what the servers of the start do when they have their process port:
+// with the privileged ports they tell the process server their version and
+// startup that they are essential (17 to 19). The port to startup is borrowed.
+// The rights returned are the caller's.
+func Join(ctx context.Context, startup, proc mach.Port, name string) (hostPriv, deviceMaster mach.Port, err error) {
+	hostPriv, deviceMaster, err = proto.ProcGetprivports(ctx, proc)
+	if err != nil {
+		return mach.Null, mach.Null, fmt.Errorf("%s: %w", name, err)
+	}
+	err = proto.ProcRegisterVersion(ctx, proc, hostPriv, name, "", Version)
+	if err == nil {
+		err = proto.StartupEssentialTask(ctx, startup, mach.TaskSelf(), mach.Null, name, hostPriv)
+	}
+	if err != nil {
+		proto.Release(ctx, hostPriv, deviceMaster)
+		return mach.Null, mach.Null, fmt.Errorf("%s: %w", name, err)
+	}
+	return hostPriv, deviceMaster, nil
+}
