@@ -16,19 +16,22 @@ type Launcher struct {
 	// launcher's.
 	Root, CWD mach.Port
 	Files     []mach.Port
+	// Ignored is the set of signals that programs ignore at first.
+	Ignored int32
 	// NewTask makes a task.
 	NewTask func() (mach.Port, error)
 	// Terminate ends one.
 	Terminate func(task mach.Port) error
 }
 
-// Ignored signals of the first servers, which have no terminal.
-const ignored = 1<<(proto.SIGTSTP-1) | 1<<(proto.SIGTTIN-1) | 1<<(proto.SIGTTOU-1)
+// Ignored are the signals that the first servers ignore, which have no
+// terminal.
+const Ignored = 1<<(proto.SIGTSTP-1) | 1<<(proto.SIGTTIN-1) | 1<<(proto.SIGTTOU-1)
 
 // Start runs a program in a new task, the right to which is the caller's. auth
 // and bootstrap may be null. process, if not nil, makes the task a process
 // before it runs.
-func (l *Launcher) Start(ctx context.Context, argv []string, auth, bootstrap mach.Port, process func(task mach.Port) (proc mach.Port, err error)) (task mach.Port, err error) {
+func (l *Launcher) Start(ctx context.Context, argv, env []string, auth, bootstrap mach.Port, process func(task mach.Port) (proc mach.Port, err error)) (task mach.Port, err error) {
 	file, err := l.Lookup(ctx, argv[0], proto.O_EXEC, 0)
 	if err != nil {
 		return mach.Null, fmt.Errorf("%s: %w", argv[0], err)
@@ -46,8 +49,8 @@ func (l *Launcher) Start(ctx context.Context, argv []string, auth, bootstrap mac
 		ports[proto.InitPortCWD], ports[proto.InitPortRoot] = l.CWD, l.Root
 		ports[proto.InitPortAuth], ports[proto.InitPortProc], ports[proto.InitPortBootstrap] = auth, proc, bootstrap
 		ints := make([]int32, proto.InitIntMax)
-		ints[proto.InitUmask], ints[proto.InitSigIgn] = 0o022, ignored
-		err = proto.FileExecPaths(ctx, file, task, 0, argv[0], argv[0], argz(argv), nil, l.Files, ports, ints, nil, nil)
+		ints[proto.InitUmask], ints[proto.InitSigIgn] = 0o022, l.Ignored
+		err = proto.FileExecPaths(ctx, file, task, 0, argv[0], argv[0], argz(argv), argz(env), l.Files, ports, ints, nil, nil)
 	}
 	proto.Release(ctx, proc)
 	if err != nil {
@@ -106,11 +109,11 @@ func (b *Boot) Run(ctx context.Context) error {
 		return err
 	}
 	defer proto.Release(ctx, self)
-	procTask, err := l.Start(ctx, []string{"/hurd/proc"}, mach.Null, self, nil)
+	procTask, err := l.Start(ctx, []string{"/hurd/proc"}, nil, mach.Null, self, nil)
 	if err != nil {
 		return err
 	}
-	authTask, err := l.Start(ctx, []string{"/hurd/auth"}, mach.Null, self, nil)
+	authTask, err := l.Start(ctx, []string{"/hurd/auth"}, nil, mach.Null, self, nil)
 	if err != nil {
 		return err
 	}
@@ -179,7 +182,7 @@ func (b *Boot) Run(ctx context.Context) error {
 	if err := b.setDefaults(ctx, proc, auth); err != nil {
 		return fmt.Errorf("standard ports: %w", err)
 	}
-	init, err := l.Start(ctx, b.Init, auth, mach.Null, func(task mach.Port) (mach.Port, error) {
+	init, err := l.Start(ctx, b.Init, nil, auth, mach.Null, func(task mach.Port) (mach.Port, error) {
 		if err := proto.ProcSetInitTask(ctx, proc, task); err != nil {
 			return mach.Null, err
 		}

@@ -57,7 +57,7 @@ func run(ctx context.Context) error {
 	kernel := startup.Mach{Deaths: deaths, Console: console}
 	launcher := &startup.Launcher{
 		Root: mach.Port(start.Ports[proto.InitPortRoot]), CWD: mach.Port(start.Ports[proto.InitPortCWD]),
-		NewTask: startup.NewTask, Terminate: mach.TaskTerminate,
+		Ignored: startup.Ignored, NewTask: startup.NewTask, Terminate: mach.TaskTerminate,
 	}
 	for _, p := range start.Dtable {
 		launcher.Files = append(launcher.Files, mach.Port(p))
@@ -83,5 +83,11 @@ func run(ctx context.Context) error {
 		},
 		Init: []string{init},
 	}
-	return b.Run(ctx)
+	if err := b.Run(ctx); err != nil {
+		// Half a system is none.
+		kernel.Say(fmt.Sprintf("startup: the system does not start: %v", err))
+		kernel.Reboot(hostPriv, proto.RB_AUTOBOOT)
+		return err
+	}
+	return nil
 }
