@@ -89,8 +89,10 @@ func (s *script) Wait(context.Context) (int32, int32, error) {
 	return pid, 1 << 8, nil
 }
 
-func (s *script) Now() time.Time                  { return s.now }
-func (s *script) Logf(format string, args ...any) { s.log = append(s.log, fmt.Sprintf(format, args...)) }
+func (s *script) Now() time.Time { return s.now }
+func (s *script) Logf(format string, args ...any) {
+	s.log = append(s.log, fmt.Sprintf(format, args...))
+}
 
 func TestSupervise(t *testing.T) {
 	for _, tc := range []struct {
