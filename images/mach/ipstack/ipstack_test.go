@@ -49,6 +49,7 @@ func (w *wire) check(f []byte) {
 func (w *wire) MAC() [6]byte { return w.mac }
 func (w *wire) MTU() int     { return 1500 }
 func (w *wire) Flush()       {}
+func (w *wire) Close()       {}
 
 func (w *wire) Send(fill func([]byte) int) bool {
 	b := make([]byte, nic.HeaderSize+1500)

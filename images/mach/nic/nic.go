@@ -29,6 +29,8 @@ type Device interface {
 	// and calls deliver with each frame that comes in. The frame is the
 	// card's own memory, valid only during the call.
 	Serve(ctx context.Context, deliver func(frame []byte)) error
+	// Close stops the card: it does not touch memory any more.
+	Close()
 }
 
 // An Interrupt is an interrupt line of the machine. It stays masked from each

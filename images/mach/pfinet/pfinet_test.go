@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -28,6 +30,7 @@ func (unplugged) MAC() [6]byte               { return [6]byte{2} }
 func (unplugged) MTU() int                   { return 1500 }
 func (unplugged) Send(func([]byte) int) bool { return false }
 func (unplugged) Flush()                     {}
+func (unplugged) Close()                     {}
 func (unplugged) Serve(ctx context.Context, _ func([]byte)) error {
 	<-ctx.Done()
 	return ctx.Err()
@@ -553,4 +556,50 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%v became %v", a, again)
 		}
 	})
+}
+
+func TestFlags(t *testing.T) {
+	var o Options
+	set := flag.NewFlagSet("pfinet", flag.ContinueOnError)
+	o.Flags(set)
+	if err := set.Parse([]string{"--interface=02:00:00:00:00:01", "-a", "10.77.0.7", "--netmask=255.255.255.0", "--gateway=10.77.0.1"}); err != nil {
+		t.Fatal(err)
+	}
+	if o.Card().String() != "02:00:00:00:00:01" {
+		t.Errorf("card %v", o.Card())
+	}
+	st, err := ipstack.New(unplugged{}, ipstack.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if err := o.Use(st); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, value, want string }{
+		{"", "", "{10.77.0.7/24 10.77.0.1}"},
+		{"a", "10.78.0.7", "{10.78.0.7/24 invalid IP}"}, // the gateway is elsewhere
+		{"netmask", "255.0.0.0", "{10.78.0.7/8 10.77.0.1}"},
+		{"netmask", "255.0.255.0", ""},
+		{"address", "fe80::1", ""},
+		{"interface", "eth0", ""},
+		{"m", "", "{10.78.0.7/8 10.77.0.1}"},
+		{"address", "", "{invalid Prefix invalid IP}"},
+	} {
+		before := st.Config()
+		if tt.name != "" {
+			if err := set.Set(tt.name, tt.value); (err != nil) != (tt.want == "") {
+				t.Errorf("%s %s: %v", tt.name, tt.value, err)
+			}
+		}
+		if tt.want == "" {
+			tt.want = fmt.Sprint(before)
+		}
+		if got := fmt.Sprint(st.Config()); got != tt.want {
+			t.Errorf("%s %s: %s, want %s", tt.name, tt.value, got, tt.want)
+		}
+	}
+	if got := set.Lookup("gateway").Value.String(); got != "10.77.0.1" {
+		t.Errorf("gateway %s", got)
+	}
 }

@@ -23,6 +23,7 @@ func (unplugged) MAC() [6]byte               { return [6]byte{2} }
 func (unplugged) MTU() int                   { return 1500 }
 func (unplugged) Send(func([]byte) int) bool { return false }
 func (unplugged) Flush()                     {}
+func (unplugged) Close()                     {}
 func (unplugged) Serve(ctx context.Context, _ func([]byte)) error {
 	<-ctx.Done()
 	return ctx.Err()

@@ -155,6 +155,9 @@ func (d *Net) queue(i uint16, alloc nic.Allocator) (*queue, error) {
 
 func (d *Net) status(s uint8) { d.bus.Out8(d.base+regStatus, s) }
 
+// Close resets the card.
+func (d *Net) Close() { d.status(0) }
+
 // MAC is the card's address.
 func (d *Net) MAC() [6]byte { return d.mac }
 

@@ -1,0 +1,30 @@
+// Command pflocal is the server of local sockets and pipes: a translator at
+// /servers/socket/1 (package pflocal).
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"hurdlab/hurd"
+	"hurdlab/hurd/ports"
+	"hurdlab/hurd/proto"
+	"hurdlab/hurd/translator"
+	"hurdlab/images/mach/ioport"
+	"hurdlab/images/mach/pflocal"
+)
+
+func main() {
+	export := &ports.Kernel{MaxObjects: 2 * pflocal.MaxSockets}
+	err := translator.Serve(context.Background(), translator.Config{
+		Root:   pflocal.NewPorts(&ioport.Host{Export: export, Auth: hurd.Self().Auth}),
+		Name:   os.Args[0],
+		FSType: proto.FSTypeSocket,
+		Ports:  export,
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "pflocal:", err)
+		os.Exit(1)
+	}
+}
