@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -14,7 +16,6 @@ import (
 
 	"hurdlab/images/mach/scp"
 	"hurdlab/images/mach/sshd"
-	"hurdlab/images/mach/store"
 )
 
 // serveSSH starts the network and the SSH server.
@@ -31,13 +32,13 @@ func (m *machine) serveSSH() error {
 	if err != nil {
 		return err
 	}
-	files := store.New(store.Heap{}, 64<<20)
-	if err := files.Mkdir("/tmp", 0o777); err != nil {
+	root := filepath.Join(m.id.Dir, "root")
+	if err := os.MkdirAll(filepath.Join(root, "tmp"), 0o777); err != nil {
 		return err
 	}
 	srv, err := sshd.New(sshd.Config{
 		HostKey: host, Authorized: keys, User: "root",
-		Run: func(ctx context.Context, s *sshd.Session) sshd.Exit { return m.command(ctx, files, s) },
+		Run: func(ctx context.Context, s *sshd.Session) sshd.Exit { return m.command(ctx, root, s) },
 	})
 	if err != nil {
 		return err
@@ -51,7 +52,7 @@ func (m *machine) serveSSH() error {
 }
 
 // command runs one of the few commands there are.
-func (m *machine) command(ctx context.Context, files *store.FS, s *sshd.Session) sshd.Exit {
+func (m *machine) command(ctx context.Context, root string, s *sshd.Session) sshd.Exit {
 	args := strings.Fields(s.Command)
 	for i := range args {
 		args[i] = strings.Trim(args[i], `'"`)
@@ -98,13 +99,13 @@ func (m *machine) command(ctx context.Context, files *store.FS, s *sshd.Session)
 	case "crash":
 		m.crash()
 	case "mkdir":
-		if err := files.MkdirAll(args[len(args)-1], 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(root, args[len(args)-1]), 0o755); err != nil {
 			fmt.Fprintln(s.Stderr, err)
 			return sshd.Exit{Status: 1}
 		}
 		return sshd.Exit{}
 	case "scp":
-		return sshd.Exit{Status: scp.Run(files, args[1:], s.Stdin, s.Stdout)}
+		return sshd.Exit{Status: scp.Server{Root: root}.Run(args[1:], s.Stdin, s.Stdout)}
 	}
 	fmt.Fprintf(s.Stderr, "%s: not found\n", args[0])
 	return sshd.Exit{Status: 127}

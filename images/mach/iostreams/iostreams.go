@@ -1,177 +1,247 @@
-// Package iostreams is the standard streams of a program as io objects, on
-// top of the reader and the writers of its SSH session. In a Hurd this room
-// is that of pipes (pflocal) and terminals (term).
+// Package iostreams is readers and writers as io objects: the standard streams
+// of a program whose starter is at their other end, as the SSH server is,
+// without a pipe between them.
+//
+// To programs they look like pipes: S_IFIFO, no position, the end of input is
+// the end of what is read, and a write that nobody takes is EPIPE.
 package iostreams
 
 import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"sync"
+	"sync/atomic"
+	"time"
 
-	"hurdlab/images/mach/hurdio"
-	"hurdlab/images/mach/store"
+	"hurdlab/hurd/proto"
+	"hurdlab/hurd/translator"
+	"hurdlab/images/mach/ioport"
 	"hurdlab/mach"
 )
 
-// common answers what every stream answers alike.
-func common(modes int32) mach.Routines {
-	espipe := func(context.Context, *mach.Message, *mach.Message) error { return hurdio.ESPIPE }
-	ok := func(_ context.Context, req, _ *mach.Message) error {
-		req.TakeInt32()
-		return req.End()
+// maxRead is the most that is read at once, in bytes.
+const maxRead = 32 << 10
+
+// Output makes a stream that is written to w, and returns a right to it, the
+// caller's. A write is answered when w has taken the data, which holds up a
+// program that is faster than its reader; when w fails, with EPIPE.
+func Output(h *ioport.Host, user translator.User, w io.Writer) (mach.Port, error) {
+	return h.Open(&output{w: w}, user)
+}
+
+// Input makes a stream of what comes from r. Nothing is read from r before a
+// program asks.
+func Input(h *ioport.Host, user translator.User, r io.Reader) (mach.Port, error) {
+	return h.Open(&input{r: r, changed: make(chan struct{})}, user)
+}
+
+// stream is what both kinds of streams serve.
+type stream struct {
+	*ioport.Client
+	*modes
+	readable bool
+}
+
+// modes are of all ports of a stream.
+type modes struct {
+	nonblock atomic.Bool
+	owner    atomic.Int32
+}
+
+func (s *stream) IOGetOpenmodes(context.Context) (bits int32, err error) {
+	bits = proto.O_WRITE
+	if s.readable {
+		bits = proto.O_READ
 	}
-	return mach.Routines{
-		hurdio.Seek: espipe,
-		// The modes that could be changed make no difference to a stream.
-		hurdio.SetAllOpenModes:   ok,
-		hurdio.SetSomeOpenModes:  ok,
-		hurdio.ClearSomeOpenMode: ok,
-		hurdio.GetOpenModes: func(_ context.Context, req, reply *mach.Message) error {
-			reply.PutInt32(modes)
-			return req.End()
-		},
-		hurdio.Stat: func(_ context.Context, req, reply *mach.Message) error {
-			hurdio.PutStat(reply, store.Info{Mode: fs.ModeNamedPipe | 0o600})
-			return req.End()
-		},
-		hurdio.Read:      func(context.Context, *mach.Message, *mach.Message) error { return hurdio.EBADF },
-		hurdio.Write:     func(context.Context, *mach.Message, *mach.Message) error { return hurdio.EBADF },
-		hurdio.Interrupt: func(_ context.Context, req, _ *mach.Message) error { return req.End() },
+	if s.nonblock.Load() {
+		bits |= proto.O_NONBLOCK
 	}
+	return bits, nil
 }
 
-// Output returns the handler of a stream to write to. A write is answered
-// when w has taken the data, which holds up a program that is faster than its
-// client; when w fails, with EPIPE.
-func Output(w io.Writer) mach.Handler {
-	r := common(hurdio.OWrite)
-	r[hurdio.Write] = func(_ context.Context, req, reply *mach.Message) error {
-		data := req.TakeData(-1)
-		req.TakeInt64() // a stream has no offsets
-		if err := req.End(); err != nil {
-			return mach.MigBadArguments
-		}
-		n, err := w.Write(data)
-		if err != nil && n == 0 {
-			return hurdio.EPIPE
-		}
-		reply.PutWord(uint64(n))
-		return nil
+func (s *stream) IOSetAllOpenmodes(_ context.Context, bits int32) error {
+	s.nonblock.Store(bits&proto.O_NONBLOCK != 0)
+	return nil
+}
+
+func (s *stream) IOSetSomeOpenmodes(_ context.Context, bits int32) error {
+	if bits&proto.O_NONBLOCK != 0 {
+		s.nonblock.Store(true)
 	}
-	return r
+	return nil
 }
 
-// Input returns the handler of a stream to read from r. Reads wait for data
-// without holding up other requests, and can be interrupted. Nothing is read
-// from r before the program asks: what it does not read, the next one gets.
-func Input(r io.Reader) mach.Handler {
-	return newInput(r, func(req *mach.Message) hurdio.Answer { return mach.Defer(req) })
+func (s *stream) IOClearSomeOpenmodes(_ context.Context, bits int32) error {
+	if bits&proto.O_NONBLOCK != 0 {
+		s.nonblock.Store(false)
+	}
+	return nil
 }
 
-func newInput(r io.Reader, deferReply func(*mach.Message) hurdio.Answer) mach.Handler {
-	in := &input{r: r, deferReply: deferReply}
-	h := common(hurdio.ORead)
-	h[hurdio.Read] = in.read
-	h[hurdio.Readable] = in.readable
-	h[hurdio.Interrupt] = in.interrupt
-	return h
+func (s *stream) IOModOwner(_ context.Context, owner int32) error {
+	s.owner.Store(owner)
+	return nil
 }
 
+func (s *stream) IOGetOwner(context.Context) (int32, error) { return s.owner.Load(), nil }
+
+func (s *stream) IOStat(context.Context) (proto.Stat, error) {
+	return proto.Stat{FSType: proto.FSTypeMisc, Ino: 1, Mode: proto.S_IFIFO | 0o600, Nlink: 1, Blksize: 4096}, nil
+}
+
+// output is a stream to write to.
+type output struct {
+	modes
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (o *output) Serve(c *ioport.Client) []any {
+	return []any{&writer{stream{Client: c, modes: &o.modes}, o}}
+}
+
+func (o *output) Release() {}
+
+type writer struct {
+	stream
+	output *output
+}
+
+func (w *writer) IORead(context.Context, int64, uint64) ([]byte, error) { return nil, proto.EBADF }
+
+func (w *writer) IOWrite(_ context.Context, data []byte, _ int64) (uint64, error) {
+	// One after the other, and not mixed.
+	w.output.mu.Lock()
+	defer w.output.mu.Unlock()
+	n, err := w.output.w.Write(data)
+	if err != nil && n == 0 {
+		return 0, proto.EPIPE
+	}
+	return uint64(n), nil
+}
+
+// IOSelect says that the stream can be written: whether a write would wait is
+// known when it does.
+func (w *writer) IOSelect(_ context.Context, want int32) (int32, error) {
+	return want & proto.SelectWrite, nil
+}
+
+func (w *writer) IOSelectTimeout(ctx context.Context, _ proto.Timespec, want int32) (int32, error) {
+	return w.IOSelect(ctx, want)
+}
+
+// input is a stream to read from. One goroutine reads ahead of those that
+// wait, when there are any.
 type input struct {
-	r          io.Reader
-	deferReply func(*mach.Message) hurdio.Answer
+	modes
+	r io.Reader
 
 	mu      sync.Mutex
-	waiting []request
-	running bool   // pump runs
-	buf     []byte // read, but not asked for
-	err     error  // of r; sticky
+	wanted  int           // requests that wait
+	running bool          // pump reads
+	changed chan struct{} // closed, and replaced, when there is something
+	buf     []byte        // read, but not asked for
+	err     error         // of r; sticky
 }
 
-// A request is an io_read that waits.
-type request struct {
-	answer hurdio.Answer
-	n      int
+func (in *input) Serve(c *ioport.Client) []any {
+	return []any{&reader{stream{Client: c, modes: &in.modes, readable: true}, in}}
 }
 
-func (in *input) read(_ context.Context, req, _ *mach.Message) error {
-	req.TakeInt64()
-	n := req.TakeWord()
-	if err := req.End(); err != nil {
-		return mach.MigBadArguments
+func (in *input) Release() {}
+
+type reader struct {
+	stream
+	input *input
+}
+
+func (r *reader) IOWrite(context.Context, []byte, int64) (uint64, error) { return 0, proto.EBADF }
+
+func (r *reader) IORead(ctx context.Context, _ int64, amount uint64) ([]byte, error) {
+	if amount == 0 {
+		return nil, nil
 	}
-	in.wait(request{in.deferReply(req), int(min(n, hurdio.MaxRead))})
-	return mach.NoReply
-}
-
-func (in *input) wait(r request) {
+	in := r.input
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.waiting = append(in.waiting, r)
-	if !in.running {
-		in.running = true
-		go in.pump()
+	if err := in.wait(ctx, r.nonblock.Load()); err != nil {
+		return nil, err
 	}
-}
-
-func (in *input) readable(_ context.Context, req, reply *mach.Message) error {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	reply.PutWord(uint64(len(in.buf)))
-	return req.End()
-}
-
-// interrupt answers the reads that wait. Data that arrives later stays for
-// the next one.
-func (in *input) interrupt(_ context.Context, req, _ *mach.Message) error {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	for _, r := range in.waiting {
-		r.answer.Fail(hurdio.EINTR)
+	if len(in.buf) == 0 {
+		if errors.Is(in.err, io.EOF) {
+			return nil, nil
+		}
+		return nil, proto.EIO
 	}
-	in.waiting = nil
-	return req.End()
+	b := in.buf[:min(amount, uint64(len(in.buf)))]
+	in.buf = in.buf[len(b):]
+	return b, nil
 }
 
-// pump answers reads as long as there are any.
+func (r *reader) IOReadable(context.Context) (uint64, error) {
+	r.input.mu.Lock()
+	defer r.input.mu.Unlock()
+	return uint64(len(r.input.buf)), nil
+}
+
+func (r *reader) IOSelect(ctx context.Context, want int32) (int32, error) {
+	if want &= proto.SelectRead; want == 0 {
+		return 0, nil
+	}
+	r.input.mu.Lock()
+	defer r.input.mu.Unlock()
+	return want, r.input.wait(ctx, false)
+}
+
+func (r *reader) IOSelectTimeout(ctx context.Context, t proto.Timespec, want int32) (int32, error) {
+	limited, cancel := context.WithDeadline(ctx, time.Unix(t.Sec, t.Nsec))
+	defer cancel()
+	got, err := r.IOSelect(limited, want)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return 0, nil
+	}
+	return got, err
+}
+
+// wait waits until something or the end has been read. The lock is held.
+func (in *input) wait(ctx context.Context, nonblock bool) error {
+	in.wanted++
+	defer func() { in.wanted-- }()
+	for len(in.buf) == 0 && in.err == nil {
+		if !in.running {
+			in.running = true
+			go in.pump()
+		}
+		if nonblock {
+			// What comes for this request is there for the next.
+			return proto.EAGAIN
+		}
+		changed := in.changed
+		in.mu.Unlock()
+		var err error
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		in.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pump reads once. The buffer is another each time: what was read is in
+// answers.
 func (in *input) pump() {
-	b := make([]byte, 16<<10)
-	for {
-		in.mu.Lock()
-		for len(in.waiting) > 0 && (len(in.buf) > 0 || in.err != nil) {
-			r := in.waiting[0]
-			in.waiting = in.waiting[1:]
-			in.reply(r)
-		}
-		if len(in.waiting) == 0 {
-			in.running = false
-			in.mu.Unlock()
-			return
-		}
-		in.mu.Unlock()
-		n, err := in.r.Read(b)
-		in.mu.Lock()
-		in.buf = append(in.buf[:0], b[:n]...) // it was empty, or there were no waiting reads
-		in.err = err
-		in.mu.Unlock()
-	}
-}
-
-// reply answers one read from what there is.
-func (in *input) reply(r request) {
-	if len(in.buf) == 0 && !errors.Is(in.err, io.EOF) {
-		r.answer.Fail(hurdio.EIO)
-		return
-	}
-	n := min(r.n, len(in.buf))
-	m := r.answer.NewReply()
-	if err := hurdio.PutData(m, in.buf[:n]); err != nil {
-		r.answer.Fail(err)
-		return
-	}
-	// If the program has gone, so has the data: it was the program's.
-	_ = r.answer.Send(m)
-	in.buf = in.buf[n:]
+	b := make([]byte, maxRead)
+	n, err := in.r.Read(b)
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.running = false
+	in.buf, in.err = b[:n], err
+	close(in.changed)
+	in.changed = make(chan struct{})
 }

@@ -1,104 +1,130 @@
 package iostreams
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"io"
 	"strings"
 	"testing"
+	"time"
 
-	"hurdlab/images/mach/hurdio"
-	"hurdlab/images/mach/ports/portstest"
-	"hurdlab/mach"
+	"hurdlab/hurd/ports/portstest"
+	"hurdlab/hurd/proto"
+	"hurdlab/hurd/translator"
+	"hurdlab/images/mach/ioport"
+	"hurdlab/mach/wire"
 )
 
-func putRead(n uint64) func(*mach.Message) {
-	return func(m *mach.Message) { m.PutInt64(-1); m.PutWord(n) }
-}
-
-// stdin is an input with answers that arrive at later.
-func stdin(r io.Reader) (mach.Handler, *portstest.Later) {
-	later := portstest.NewLater()
-	return newInput(r, later.Defer), later
-}
-
-// read reads n bytes at most.
-func read(t *testing.T, h mach.Handler, later *portstest.Later, n uint64) (string, error) {
-	t.Helper()
-	m, err := later.Get(portstest.Call(h, hurdio.Read, putRead(n)))
-	if err != nil {
-		return "", err
-	}
-	s := string(m.TakeData(-1))
-	return s, m.End()
-}
-
-func TestInput(t *testing.T) {
-	h, later := stdin(strings.NewReader("hello, world"))
-	for _, want := range []string{"hello", ", wor", "ld", "", ""} {
-		if got, err := read(t, h, later, 5); err != nil || got != want {
-			t.Errorf("got %q, %v; want %q", got, err, want)
+func fixture(t *testing.T) (*portstest.Kernel, *ioport.Host, context.Context) {
+	k := portstest.New(t, wire.Layout32)
+	t.Cleanup(func() {
+		if left := k.Ports(); len(left) != 0 {
+			t.Errorf("ports left: %v", left)
 		}
-	}
-	h, later = stdin(io.MultiReader(strings.NewReader("x"), failing{}))
-	if got, err := read(t, h, later, 5); err != nil || got != "x" {
-		t.Errorf("got %q, %v", got, err)
-	}
-	if _, err := read(t, h, later, 5); !errors.Is(err, hurdio.EIO) {
-		t.Errorf("error of the session: %v", err)
-	}
-}
-
-type failing struct{}
-
-func (failing) Read([]byte) (int, error) { return 0, errors.New("broken") }
-
-// TestInterrupt interrupts a read that waits; the data that comes afterwards
-// goes to the next.
-func TestInterrupt(t *testing.T) {
-	pr, pw := io.Pipe()
-	h, later := stdin(pr)
-	if _, err := portstest.Call(h, hurdio.Read, putRead(5)); err != mach.NoReply {
-		t.Fatalf("read does not wait: %v", err)
-	}
-	// Other requests are answered meanwhile.
-	if _, err := portstest.Call(h, hurdio.Stat, nil); err != nil {
-		t.Error(err)
-	}
-	if _, err := portstest.Call(h, hurdio.Interrupt, nil); err != nil {
-		t.Error(err)
-	}
-	if _, err := later.Wait(); !errors.Is(err, hurdio.EINTR) {
-		t.Errorf("interrupted read: %v", err)
-	}
-	go pw.Write([]byte("abc"))
-	if got, err := read(t, h, later, 5); err != nil || got != "abc" {
-		t.Errorf("got %q, %v", got, err)
-	}
-	pw.Close()
-	if got, err := read(t, h, later, 5); err != nil || got != "" {
-		t.Errorf("end: got %q, %v", got, err)
-	}
+	})
+	return k, &ioport.Host{Export: k}, k.Context(t.Context())
 }
 
 func TestOutput(t *testing.T) {
-	var b strings.Builder
-	h := Output(&b)
-	put := func(m *mach.Message) { m.PutData(mach.Char, []byte("hello")); m.PutInt64(-1) }
-	m, err := portstest.Call(h, hurdio.Write, put)
-	if err != nil || m.TakeWord() != 5 || b.String() != "hello" {
-		t.Errorf("wrote %q, %v", b.String(), err)
+	k, h, ctx := fixture(t)
+	var b bytes.Buffer
+	p, err := Output(h, translator.Root(), &b)
+	if err != nil {
+		t.Fatal(err)
 	}
-	pr, pw := io.Pipe()
-	pr.Close()
-	if _, err := portstest.Call(Output(pw), hurdio.Write, put); !errors.Is(err, hurdio.EPIPE) {
-		t.Errorf("the client has gone: %v", err)
-	}
-	for id, want := range map[int32]error{hurdio.Read: hurdio.EBADF, hurdio.Seek: hurdio.ESPIPE, hurdio.Map: mach.MigBadID} {
-		if _, err := portstest.Call(h, id, nil); !errors.Is(err, want) {
-			t.Errorf("%d: got %v, want %v", id, err, want)
+	defer k.Release(p)
+	big := bytes.Repeat([]byte("x"), 100<<10)
+	for _, s := range [][]byte{[]byte("hello"), big, nil} {
+		if n, err := proto.IOWrite(ctx, p, s, -1); err != nil || int(n) != len(s) {
+			t.Errorf("%d, %v", n, err)
 		}
 	}
-	if _, err := portstest.Call(h, hurdio.Write, nil); err != mach.MigBadArguments {
-		t.Errorf("without data: %v", err)
+	if b.String() != "hello"+string(big) {
+		t.Errorf("%d bytes arrived", b.Len())
+	}
+	if _, err := proto.IORead(ctx, p, -1, 1); !errors.Is(err, proto.EBADF) {
+		t.Error(err)
+	}
+	if bits, err := proto.IOGetOpenmodes(ctx, p); err != nil || bits != proto.O_WRITE {
+		t.Errorf("modes %#x, %v", bits, err)
+	}
+	r, w := io.Pipe()
+	r.Close()
+	q, err := Output(h, translator.Root(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Release(q)
+	if _, err := proto.IOWrite(ctx, q, []byte("x"), -1); !errors.Is(err, proto.EPIPE) {
+		t.Error(err)
+	}
+}
+
+func TestInput(t *testing.T) {
+	k, h, ctx := fixture(t)
+	r, w := io.Pipe()
+	p, err := Input(h, translator.Root(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Release(p)
+	q, err := proto.IODuplicate(ctx, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Release(q)
+	// A read that is interrupted takes nothing with it.
+	short, cancel := context.WithCancelCause(ctx)
+	got := make(chan error)
+	go func() { _, err := proto.IORead(short, p, -1, 10); got <- err }()
+	cancel(proto.EINTR)
+	if err := <-got; !errors.Is(err, proto.EINTR) {
+		t.Error(err)
+	}
+	if err := proto.IOSetSomeOpenmodes(ctx, p, proto.O_NONBLOCK); err != nil {
+		t.Error(err)
+	}
+	if _, err := proto.IORead(ctx, q, -1, 10); !errors.Is(err, proto.EAGAIN) {
+		t.Error(err)
+	}
+	if err := proto.IOClearSomeOpenmodes(ctx, p, proto.O_NONBLOCK); err != nil {
+		t.Error(err)
+	}
+	past := proto.Timespec{Sec: time.Now().Unix() - 1}
+	if n, err := proto.IOSelectTimeout(ctx, p, past, proto.SelectRead); err != nil || n != 0 {
+		t.Errorf("select %d, %v", n, err)
+	}
+	go func() {
+		io.WriteString(w, "hello")
+		io.WriteString(w, strings.Repeat("y", 100<<10))
+		w.Close()
+	}()
+	if n, err := proto.IOSelect(ctx, p, proto.SelectRead); err != nil || n != proto.SelectRead {
+		t.Errorf("select %d, %v", n, err)
+	}
+	var all []byte
+	for _, n := range []uint64{2, 100, 1 << 20, 0} {
+		b, err := proto.IORead(ctx, q, -1, n)
+		if err != nil || n > 0 && len(b) == 0 || uint64(len(b)) > n {
+			t.Fatalf("%d bytes, %v", len(b), err)
+		}
+		all = append(all, b...)
+	}
+	for {
+		b, err := proto.IORead(ctx, p, -1, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b) == 0 {
+			break
+		}
+		all = append(all, b...)
+	}
+	if string(all) != "hello"+strings.Repeat("y", 100<<10) {
+		t.Errorf("%d bytes arrived", len(all))
+	}
+	if _, err := proto.IOWrite(ctx, p, []byte("x"), -1); !errors.Is(err, proto.EBADF) {
+		t.Error(err)
 	}
 }

@@ -1,5 +1,5 @@
 // Package scp is the remote half of scp, as a client starts it by "scp -t" and
-// "scp -f": files to and from the node's tree of files (package store).
+// "scp -f": files to and from the host it runs on.
 //
 // The protocol is OpenSSH's old one, documented by its source only. One side
 // sends lines, and the contents of files after the line that announces them:
@@ -19,24 +19,33 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
-
-	"hurdlab/images/mach/store"
 )
 
 const (
 	maxLine = 4096 // bytes of a line, as in OpenSSH
 	maxDeep = 128  // directories within each other
+
+	blockSize = 64 << 10 // bytes that are read and written at once
 )
+
+// A Server is the remote half. The zero value is ready for use.
+type Server struct {
+	// Root is a directory that takes the place of the root of all paths.
+	Root string
+}
 
 // Run is the command scp with the arguments args, without its name; stdin and
 // stdout are the client. It returns the exit status. What is wrong is told to
 // the client, which shows it.
-func Run(files *store.FS, args []string, stdin io.Reader, stdout io.Writer) int {
-	c := &conn{files: files, r: bufio.NewReaderSize(stdin, 32<<10), w: stdout}
+func (s Server) Run(args []string, stdin io.Reader, stdout io.Writer) int {
+	c := &conn{root: s.Root, r: bufio.NewReaderSize(stdin, blockSize), w: stdout}
 	var to, from, dir bool
 	var paths []string
 	for i, a := range args {
@@ -91,12 +100,29 @@ func Run(files *store.FS, args []string, stdin io.Reader, stdout io.Writer) int 
 }
 
 type conn struct {
-	files     *store.FS
+	root      string
 	r         *bufio.Reader
 	w         io.Writer
 	recursive bool
 	times     bool
 	failed    bool // a file was not copied, the others were
+	buf       []byte
+}
+
+// path is where p is on this host.
+func (c *conn) path(p string) string {
+	if c.root == "" {
+		return p
+	}
+	return filepath.Join(c.root, path.Join("/", p))
+}
+
+// about says what is wrong with p, as programs say it.
+func about(p string, err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return fmt.Errorf("%s: %w", p, err)
 }
 
 // problem tells the client what is wrong.
@@ -151,10 +177,10 @@ func (c *conn) line() (string, error) {
 
 // sink receives files into target; dir says that target must be a directory.
 func (c *conn) sink(target string, dir bool) error {
-	info, err := c.files.Stat(target)
-	isDir := err == nil && info.Mode.IsDir()
+	info, err := os.Stat(c.path(target))
+	isDir := err == nil && info.IsDir()
 	if dir && !isDir {
-		return fmt.Errorf("%s: %w", target, store.ErrNotDir)
+		return about(target, syscall.ENOTDIR)
 	}
 	if err := c.ok(); err != nil {
 		return err
@@ -220,35 +246,32 @@ func (c *conn) entries(target string, isDir bool, depth int) error {
 	}
 }
 
-// file receives a file. Errors of the tree are told to the client and do not
-// end the copy; the returned error does.
+// file receives a file. Errors of this host's are told to the client and do
+// not end the copy; the returned error does.
 func (c *conn) file(p string, mode fs.FileMode, size int64, mtime time.Time) error {
-	f, err := c.files.Open(p, store.Create|store.Write|store.Truncate, mode)
-	if err == nil {
-		defer f.Close()
-		if err = f.Truncate(size); err != nil {
-			c.files.Remove(p)
-		}
-	}
+	f, err := os.OpenFile(c.path(p), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode|0o200)
 	if err != nil {
-		c.problem(1, err)
+		c.problem(1, about(p, err))
 		return nil // the client does not send the contents
 	}
+	defer f.Close()
 	if err := c.ok(); err != nil {
 		return err
 	}
-	buf := make([]byte, 32<<10)
-	for off := int64(0); off < size; {
-		b := buf[:min(int64(len(buf)), size-off)]
-		n, err := c.r.Read(b)
-		if _, werr := f.WriteAt(b[:n], off); werr != nil {
-			return werr // cannot be: the file has its size
+	if c.buf == nil {
+		c.buf = make([]byte, blockSize)
+	}
+	var failed error // of a write; the contents come all the same
+	for left := size; left > 0; {
+		n, err := c.r.Read(c.buf[:min(int64(len(c.buf)), left)])
+		if n > 0 && failed == nil {
+			if _, failed = f.Write(c.buf[:n]); failed != nil {
+				os.Remove(c.path(p)) // what there is of it is of no use to anyone
+			}
 		}
-		off += int64(n)
-		if err != nil && off < size {
-			// What there is of it is of no use to anyone.
-			c.files.Remove(p)
-			return fmt.Errorf("%s: the client has gone after %d of %d bytes: %w", p, off, size, err)
+		if left -= int64(n); err != nil && left > 0 {
+			os.Remove(c.path(p))
+			return fmt.Errorf("%s: the client has gone after %d of %d bytes: %w", p, size-left, size, err)
 		}
 	}
 	refused, fatal := c.answer() // the client could read all of the file
@@ -258,7 +281,16 @@ func (c *conn) file(p string, mode fs.FileMode, size int64, mtime time.Time) err
 	if refused != nil {
 		c.failed = true
 	}
-	c.finish(p, mode, mtime)
+	if failed == nil {
+		failed = f.Close()
+	}
+	if failed == nil {
+		failed = c.finish(p, mode, mtime)
+	}
+	if failed != nil {
+		c.problem(1, about(p, failed))
+		return nil
+	}
 	return c.ok()
 }
 
@@ -270,15 +302,15 @@ func (c *conn) directory(p string, mode fs.FileMode, mtime time.Time, depth int)
 	if depth > maxDeep {
 		return errors.New("directories too deep")
 	}
-	info, err := c.files.Stat(p)
+	info, err := os.Stat(c.path(p))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		err = c.files.Mkdir(p, mode)
-	case err == nil && !info.Mode.IsDir():
-		err = fmt.Errorf("%s: %w", p, store.ErrNotDir)
+		err = os.Mkdir(c.path(p), mode|0o700)
+	case err == nil && !info.IsDir():
+		err = syscall.ENOTDIR
 	}
 	if err != nil {
-		c.problem(1, err)
+		c.problem(1, about(p, err))
 		return nil
 	}
 	if err := c.ok(); err != nil {
@@ -287,16 +319,20 @@ func (c *conn) directory(p string, mode fs.FileMode, mtime time.Time, depth int)
 	if err := c.entries(p, true, depth); err != nil {
 		return err
 	}
-	c.finish(p, mode, mtime)
+	if err := c.finish(p, mode, mtime); err != nil {
+		// The client has had its answer to the end of the directory.
+		c.failed = true
+	}
 	return nil
 }
 
 // finish gives what was received its mode and time.
-func (c *conn) finish(p string, mode fs.FileMode, mtime time.Time) {
-	c.files.Chmod(p, mode)
-	if !mtime.IsZero() {
-		c.files.Chtimes(p, mtime)
+func (c *conn) finish(p string, mode fs.FileMode, mtime time.Time) error {
+	err := os.Chmod(c.path(p), mode)
+	if err == nil && !mtime.IsZero() {
+		err = os.Chtimes(c.path(p), mtime, mtime)
 	}
+	return err
 }
 
 // parseTimes parses the arguments of T: mtime, its microseconds, atime, its
@@ -335,55 +371,68 @@ func (c *conn) source(paths []string) error {
 		return fatal
 	}
 	for _, p := range paths {
-		info, err := c.files.Stat(p)
-		if err == nil {
-			err = c.send(p, info)
-		} else {
-			c.problem(1, err)
-			err = nil
-		}
+		info, err := os.Stat(c.path(p))
 		if err != nil {
+			c.problem(1, about(p, err))
+			continue
+		}
+		if err := c.send(p, info, 0); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// send sends a file or directory. Errors of the tree are told to the client;
-// the returned error ends the copy.
-func (c *conn) send(p string, info store.Info) error {
-	if info.Mode.IsDir() && !c.recursive {
+// send sends a file or directory. Errors of this host's are told to the
+// client; the returned error ends the copy.
+func (c *conn) send(p string, info fs.FileInfo, depth int) error {
+	if !info.Mode().IsRegular() && !(info.IsDir() && c.recursive) {
 		c.problem(1, fmt.Errorf("%s: not a regular file", p))
 		return nil
 	}
+	if depth > maxDeep {
+		c.problem(1, fmt.Errorf("%s: directories too deep", p))
+		return nil
+	}
 	if c.times {
-		t := info.ModTime.Unix()
+		t := info.ModTime().Unix()
 		if refused, err := c.say("T%d 0 %d 0", t, t); refused || err != nil {
 			return err
 		}
 	}
-	if info.Mode.IsDir() {
-		return c.sendDir(p, info)
+	if info.IsDir() {
+		return c.sendDir(p, info, depth)
 	}
-	f, err := c.files.Open(p, 0, 0)
+	f, err := os.Open(c.path(p))
 	if err != nil {
-		c.problem(1, err)
+		c.problem(1, about(p, err))
 		return nil
 	}
 	defer f.Close()
-	size := f.Stat().Size
-	if refused, err := c.say("C%04o %d %s", info.Mode.Perm(), size, info.Name); refused || err != nil {
+	if info, err = f.Stat(); err != nil {
+		c.problem(1, about(p, err))
+		return nil
+	}
+	size := info.Size()
+	if refused, err := c.say("C%04o %d %s", info.Mode().Perm(), size, path.Base(p)); refused || err != nil {
 		return err
 	}
-	n, err := io.Copy(c.w, io.NewSectionReader(f, 0, size))
-	if err != nil {
+	if c.buf == nil {
+		c.buf = make([]byte, blockSize)
+	}
+	in := &remember{r: f}
+	n, err := io.CopyBuffer(c.w, io.LimitReader(in, size), c.buf)
+	if err != nil && in.err == nil {
 		return err
 	}
-	if n < size { // somebody cut it
-		if _, err := io.Copy(c.w, io.LimitReader(zeros{}, size-n)); err != nil {
+	if n < size { // somebody cut it, or it cannot be read
+		if _, err := io.CopyBuffer(c.w, io.LimitReader(zeros{}, size-n), c.buf); err != nil {
 			return err
 		}
-		c.problem(1, fmt.Errorf("%s: became shorter while it was sent", p))
+		if in.err == nil {
+			in.err = errors.New("became shorter while it was sent")
+		}
+		c.problem(1, about(p, in.err))
 	} else if err := c.ok(); err != nil {
 		return err
 	}
@@ -394,22 +443,43 @@ func (c *conn) send(p string, info store.Info) error {
 	return fatal
 }
 
-func (c *conn) sendDir(p string, info store.Info) error {
-	list, err := c.files.ReadDir(p)
+func (c *conn) sendDir(p string, info fs.FileInfo, depth int) error {
+	list, err := os.ReadDir(c.path(p))
 	if err != nil {
-		c.problem(1, err)
+		c.problem(1, about(p, err))
 		return nil
 	}
-	if refused, err := c.say("D%04o 0 %s", info.Mode.Perm(), info.Name); refused || err != nil {
+	if refused, err := c.say("D%04o 0 %s", info.Mode().Perm(), path.Base(p)); refused || err != nil {
 		return err
 	}
 	for _, e := range list {
-		if err := c.send(path.Join(p, e.Name), e); err != nil {
+		entry := path.Join(p, e.Name())
+		info, err := os.Stat(c.path(entry))
+		if err != nil {
+			c.problem(1, about(entry, err))
+			continue
+		}
+		if err := c.send(entry, info, depth+1); err != nil {
 			return err
 		}
 	}
 	_, err = c.say("E")
 	return err
+}
+
+// remember remembers why a file cannot be read, which is not the client's
+// fault.
+type remember struct {
+	r   io.Reader
+	err error
+}
+
+func (r *remember) Read(b []byte) (int, error) {
+	n, err := r.r.Read(b)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
 }
 
 // say sends a line and takes the answer.

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	proc "hurdlab/images/mach/bootproc"
-	"hurdlab/images/mach/scp"
+	"hurdlab/images/mach/bootscp"
 	"hurdlab/images/mach/sshd"
 	"hurdlab/images/mach/store"
 	"hurdlab/mach"
@@ -231,7 +231,7 @@ func chmod(_ context.Context, sh *Shell, args []string, _ *sshd.Session) error {
 }
 
 func scpCommand(_ context.Context, sh *Shell, args []string, s *sshd.Session) error {
-	if status := scp.Run(sh.Files, args, s.Stdin, s.Stdout); status != 0 {
+	if status := bootscp.Run(sh.Files, args, s.Stdin, s.Stdout); status != 0 {
 		return exitError(status)
 	}
 	return nil

@@ -21,8 +21,8 @@ import (
 	exec "hurdlab/images/mach/bootexec"
 	"hurdlab/images/mach/bootfs"
 	proc "hurdlab/images/mach/bootproc"
+	"hurdlab/images/mach/bootstreams"
 	"hurdlab/images/mach/hurdio"
-	"hurdlab/images/mach/iostreams"
 	"hurdlab/images/mach/ipstack"
 	"hurdlab/images/mach/ports"
 	"hurdlab/images/mach/sshd"
@@ -158,7 +158,7 @@ func (sh *Shell) start(name string, args, env []string, s *sshd.Session) (*proc.
 
 // rights fills in the ports of a program.
 func (sh *Shell) rights(spec *exec.Spec, s *sshd.Session) error {
-	for _, h := range []mach.Handler{iostreams.Input(s.Stdin), iostreams.Output(s.Stdout), iostreams.Output(s.Stderr)} {
+	for _, h := range []mach.Handler{bootstreams.Input(s.Stdin), bootstreams.Output(s.Stdout), bootstreams.Output(s.Stderr)} {
 		p, err := sh.Export.Export(h, nil)
 		if err != nil {
 			spec.Release()

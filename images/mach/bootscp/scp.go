@@ -1,0 +1,432 @@
+// Package bootscp is the remote half of scp, as a client starts it by "scp -t" and
+// "scp -f": files to and from the node's tree of files (package store).
+//
+// The protocol is OpenSSH's old one, documented by its source only. One side
+// sends lines, and the contents of files after the line that announces them:
+//
+//	T<mtime> 0 <atime> 0      times of what comes next (-p)
+//	C<mode> <size> <name>     a file: size bytes and a zero byte follow
+//	D<mode> 0 <name>          a directory (-r): its entries follow
+//	E                         its end
+//
+// The other answers each of them with a zero byte, or with 1 (go on) or 2
+// (give up) and a line that says what is wrong.
+package bootscp
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"hurdlab/images/mach/store"
+)
+
+const (
+	maxLine = 4096 // bytes of a line, as in OpenSSH
+	maxDeep = 128  // directories within each other
+)
+
+// Run is the command scp with the arguments args, without its name; stdin and
+// stdout are the client. It returns the exit status. What is wrong is told to
+// the client, which shows it.
+func Run(files *store.FS, args []string, stdin io.Reader, stdout io.Writer) int {
+	c := &conn{files: files, r: bufio.NewReaderSize(stdin, 32<<10), w: stdout}
+	var to, from, dir bool
+	var paths []string
+	for i, a := range args {
+		if a == "--" {
+			paths = append(paths, args[i+1:]...)
+			break
+		}
+		if !strings.HasPrefix(a, "-") {
+			paths = append(paths, a)
+			continue
+		}
+		for _, o := range a[1:] {
+			switch o {
+			case 't':
+				to = true
+			case 'f':
+				from = true
+			case 'd':
+				dir = true
+			case 'r':
+				c.recursive = true
+			case 'p':
+				c.times = true
+			case 'v', 'q':
+			default:
+				c.problem(2, fmt.Errorf("option -%c is not supported", o))
+				return 1
+			}
+		}
+	}
+	var err error
+	switch {
+	case to == from:
+		err = errors.New("the node has only the remote half of scp: use it from the host")
+	case to && len(paths) != 1:
+		err = fmt.Errorf("%d targets", len(paths))
+	case to:
+		err = c.sink(paths[0], dir)
+	case len(paths) == 0:
+		err = errors.New("no files")
+	default:
+		err = c.source(paths)
+	}
+	if err != nil {
+		c.problem(2, err)
+		return 1
+	}
+	if c.failed {
+		return 1
+	}
+	return 0
+}
+
+type conn struct {
+	files     *store.FS
+	r         *bufio.Reader
+	w         io.Writer
+	recursive bool
+	times     bool
+	failed    bool // a file was not copied, the others were
+}
+
+// problem tells the client what is wrong.
+func (c *conn) problem(code byte, err error) {
+	c.failed = true
+	msg := strings.ReplaceAll(err.Error(), "\n", " ")
+	fmt.Fprintf(c.w, "%cscp: %s\n", code, msg)
+}
+
+func (c *conn) ok() error {
+	_, err := c.w.Write([]byte{0})
+	return err
+}
+
+// answer reads the client's answer; fatal is set if it gave up.
+func (c *conn) answer() (refused, fatal error) {
+	b, err := c.r.ReadByte()
+	if err != nil {
+		return nil, fmt.Errorf("the client has gone: %w", err)
+	}
+	if b == 0 {
+		return nil, nil
+	}
+	line, err := c.line()
+	if err != nil {
+		return nil, err
+	}
+	if b == 1 {
+		return errors.New(line), nil
+	}
+	return nil, errors.New(line)
+}
+
+func (c *conn) line() (string, error) {
+	var b []byte
+	for {
+		x, err := c.r.ReadByte()
+		if err != nil {
+			if len(b) > 0 && err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return "", err
+		}
+		if x == '\n' {
+			return string(b), nil
+		}
+		if b = append(b, x); len(b) > maxLine {
+			return "", errors.New("protocol error: line too long")
+		}
+	}
+}
+
+// sink receives files into target; dir says that target must be a directory.
+func (c *conn) sink(target string, dir bool) error {
+	info, err := c.files.Stat(target)
+	isDir := err == nil && info.Mode.IsDir()
+	if dir && !isDir {
+		return fmt.Errorf("%s: %w", target, store.ErrNotDir)
+	}
+	if err := c.ok(); err != nil {
+		return err
+	}
+	return c.entries(target, isDir, 0)
+}
+
+// entries receives what goes into target, or becomes target if that is not a
+// directory, until the client ends the directory or all.
+func (c *conn) entries(target string, isDir bool, depth int) error {
+	var mtime time.Time
+	for {
+		line, err := c.line()
+		if err == io.EOF && depth == 0 {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("the client has gone: %w", err)
+		}
+		if line == "" {
+			return errors.New("protocol error: empty line")
+		}
+		switch line[0] {
+		case 1:
+			c.failed = true // the client could not read one of its files
+			continue
+		case 2:
+			return errors.New(line[1:])
+		case 'E':
+			if depth == 0 {
+				return errors.New("protocol error: end of no directory")
+			}
+			return c.ok()
+		case 'T':
+			if mtime, err = parseTimes(line[1:]); err != nil {
+				return err
+			}
+			if err := c.ok(); err != nil {
+				return err
+			}
+			continue
+		case 'C', 'D':
+		default:
+			return fmt.Errorf("protocol error: %.20q", line)
+		}
+		mode, size, name, err := parseEntry(line[1:])
+		if err != nil {
+			return err
+		}
+		p := target
+		if isDir {
+			p = path.Join(target, name)
+		}
+		if line[0] == 'C' {
+			err = c.file(p, mode, size, mtime)
+		} else {
+			err = c.directory(p, mode, mtime, depth+1)
+		}
+		if err != nil {
+			return err
+		}
+		mtime = time.Time{}
+	}
+}
+
+// file receives a file. Errors of the tree are told to the client and do not
+// end the copy; the returned error does.
+func (c *conn) file(p string, mode fs.FileMode, size int64, mtime time.Time) error {
+	f, err := c.files.Open(p, store.Create|store.Write|store.Truncate, mode)
+	if err == nil {
+		defer f.Close()
+		if err = f.Truncate(size); err != nil {
+			c.files.Remove(p)
+		}
+	}
+	if err != nil {
+		c.problem(1, err)
+		return nil // the client does not send the contents
+	}
+	if err := c.ok(); err != nil {
+		return err
+	}
+	buf := make([]byte, 32<<10)
+	for off := int64(0); off < size; {
+		b := buf[:min(int64(len(buf)), size-off)]
+		n, err := c.r.Read(b)
+		if _, werr := f.WriteAt(b[:n], off); werr != nil {
+			return werr // cannot be: the file has its size
+		}
+		off += int64(n)
+		if err != nil && off < size {
+			// What there is of it is of no use to anyone.
+			c.files.Remove(p)
+			return fmt.Errorf("%s: the client has gone after %d of %d bytes: %w", p, off, size, err)
+		}
+	}
+	refused, fatal := c.answer() // the client could read all of the file
+	if fatal != nil {
+		return fatal
+	}
+	if refused != nil {
+		c.failed = true
+	}
+	c.finish(p, mode, mtime)
+	return c.ok()
+}
+
+// directory receives a directory.
+func (c *conn) directory(p string, mode fs.FileMode, mtime time.Time, depth int) error {
+	if !c.recursive {
+		return errors.New("protocol error: directory without -r")
+	}
+	if depth > maxDeep {
+		return errors.New("directories too deep")
+	}
+	info, err := c.files.Stat(p)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = c.files.Mkdir(p, mode)
+	case err == nil && !info.Mode.IsDir():
+		err = fmt.Errorf("%s: %w", p, store.ErrNotDir)
+	}
+	if err != nil {
+		c.problem(1, err)
+		return nil
+	}
+	if err := c.ok(); err != nil {
+		return err
+	}
+	if err := c.entries(p, true, depth); err != nil {
+		return err
+	}
+	c.finish(p, mode, mtime)
+	return nil
+}
+
+// finish gives what was received its mode and time.
+func (c *conn) finish(p string, mode fs.FileMode, mtime time.Time) {
+	c.files.Chmod(p, mode)
+	if !mtime.IsZero() {
+		c.files.Chtimes(p, mtime)
+	}
+}
+
+// parseTimes parses the arguments of T: mtime, its microseconds, atime, its
+// microseconds.
+func parseTimes(s string) (time.Time, error) {
+	f := strings.Fields(s)
+	if len(f) != 4 {
+		return time.Time{}, fmt.Errorf("protocol error: times %q", s)
+	}
+	sec, err := strconv.ParseInt(f[0], 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("protocol error: times %q", s)
+	}
+	return time.Unix(sec, 0), nil
+}
+
+// parseEntry parses the arguments of C and D.
+func parseEntry(s string) (mode fs.FileMode, size int64, name string, err error) {
+	bad := fmt.Errorf("protocol error: entry %q", s)
+	m, rest, ok1 := strings.Cut(s, " ")
+	n, name, ok2 := strings.Cut(rest, " ")
+	bits, err1 := strconv.ParseUint(m, 8, 32)
+	size, err2 := strconv.ParseInt(n, 10, 64)
+	if !ok1 || !ok2 || err1 != nil || err2 != nil || size < 0 {
+		return 0, 0, "", bad
+	}
+	if name == "" || name == "." || name == ".." || strings.ContainsRune(name, '/') {
+		return 0, 0, "", fmt.Errorf("unexpected file name %q", name)
+	}
+	return fs.FileMode(bits) & fs.ModePerm, size, name, nil
+}
+
+// source sends files.
+func (c *conn) source(paths []string) error {
+	if _, fatal := c.answer(); fatal != nil { // the client is ready
+		return fatal
+	}
+	for _, p := range paths {
+		info, err := c.files.Stat(p)
+		if err == nil {
+			err = c.send(p, info)
+		} else {
+			c.problem(1, err)
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send sends a file or directory. Errors of the tree are told to the client;
+// the returned error ends the copy.
+func (c *conn) send(p string, info store.Info) error {
+	if info.Mode.IsDir() && !c.recursive {
+		c.problem(1, fmt.Errorf("%s: not a regular file", p))
+		return nil
+	}
+	if c.times {
+		t := info.ModTime.Unix()
+		if refused, err := c.say("T%d 0 %d 0", t, t); refused || err != nil {
+			return err
+		}
+	}
+	if info.Mode.IsDir() {
+		return c.sendDir(p, info)
+	}
+	f, err := c.files.Open(p, 0, 0)
+	if err != nil {
+		c.problem(1, err)
+		return nil
+	}
+	defer f.Close()
+	size := f.Stat().Size
+	if refused, err := c.say("C%04o %d %s", info.Mode.Perm(), size, info.Name); refused || err != nil {
+		return err
+	}
+	n, err := io.Copy(c.w, io.NewSectionReader(f, 0, size))
+	if err != nil {
+		return err
+	}
+	if n < size { // somebody cut it
+		if _, err := io.Copy(c.w, io.LimitReader(zeros{}, size-n)); err != nil {
+			return err
+		}
+		c.problem(1, fmt.Errorf("%s: became shorter while it was sent", p))
+	} else if err := c.ok(); err != nil {
+		return err
+	}
+	refused, fatal := c.answer()
+	if refused != nil {
+		c.failed = true
+	}
+	return fatal
+}
+
+func (c *conn) sendDir(p string, info store.Info) error {
+	list, err := c.files.ReadDir(p)
+	if err != nil {
+		c.problem(1, err)
+		return nil
+	}
+	if refused, err := c.say("D%04o 0 %s", info.Mode.Perm(), info.Name); refused || err != nil {
+		return err
+	}
+	for _, e := range list {
+		if err := c.send(path.Join(p, e.Name), e); err != nil {
+			return err
+		}
+	}
+	_, err = c.say("E")
+	return err
+}
+
+// say sends a line and takes the answer.
+func (c *conn) say(format string, args ...any) (refused bool, err error) {
+	if _, err := fmt.Fprintf(c.w, format+"\n", args...); err != nil {
+		return false, err
+	}
+	r, fatal := c.answer()
+	if r != nil {
+		c.failed = true
+	}
+	return r != nil, fatal
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) {
+	clear(b)
+	return len(b), nil
+}

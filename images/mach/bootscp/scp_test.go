@@ -1,0 +1,227 @@
+package bootscp
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	goscp "github.com/bramvdbogaerde/go-scp"
+	"golang.org/x/crypto/ssh"
+
+	"hurdlab/images/mach/sshd"
+	"hurdlab/images/mach/store"
+)
+
+// node serves scp over SSH for files, and returns its address and a client's
+// key.
+func node(t *testing.T, files *store.FS) (addr string, key ed25519.PrivateKey) {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := sshd.New(sshd.Config{
+		HostKey: signer, Authorized: []ssh.PublicKey{signer.PublicKey()}, User: "root", Logf: t.Logf,
+		Run: func(_ context.Context, s *sshd.Session) sshd.Exit {
+			var args []string
+			for _, a := range strings.Fields(s.Command)[1:] {
+				args = append(args, strings.Trim(a, `"'`))
+			}
+			return sshd.Exit{Status: Run(files, args, s.Stdin, s.Stdout)}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Serve(ctx, l) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return l.Addr().String(), key
+}
+
+func newFS() *store.FS { return store.New(store.Heap{}, 8<<20) }
+
+func contents(t *testing.T, files *store.FS, p string) string {
+	t.Helper()
+	f, err := files.Open(p, 0, 0)
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, f.Stat().Size))
+	if err != nil {
+		t.Error(err)
+	}
+	return string(b)
+}
+
+func TestGoSCP(t *testing.T) {
+	files := newFS()
+	addr, key := node(t, files)
+	signer, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := goscp.NewClient(addr, &ssh.ClientConfig{User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.InsecureIgnoreHostKey()})
+	if err := c.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx := context.Background()
+	data := strings.Repeat("program", 300_000)
+	if err := c.Copy(ctx, strings.NewReader(data), "/prog", "0755", int64(len(data))); err != nil {
+		t.Fatal(err)
+	}
+	if i, _ := files.Stat("/prog"); i.Mode != 0o755 {
+		t.Errorf("mode %v", i.Mode)
+	}
+	if contents(t, files, "/prog") != data {
+		t.Error("the file differs")
+	}
+	var back bytes.Buffer
+	if err := c.CopyFromRemotePassThru(ctx, &back, "/prog", nil); err != nil {
+		t.Fatal(err)
+	}
+	if back.String() != data {
+		t.Error("the file differs after its return")
+	}
+	if err := c.CopyFromRemotePassThru(ctx, io.Discard, "/none", nil); err == nil || !strings.Contains(err.Error(), "not exist") {
+		t.Errorf("missing file: %v", err)
+	}
+	if err := c.Copy(ctx, strings.NewReader("x"), "/none/f", "0644", 1); err == nil || !strings.Contains(err.Error(), "not exist") {
+		t.Errorf("missing directory: %v", err)
+	}
+}
+
+// TestOpenSSH copies with the host's own scp.
+func TestOpenSSH(t *testing.T) {
+	if _, err := exec.LookPath("scp"); err != nil {
+		t.Skip("this host has no scp")
+	}
+	files := newFS()
+	addr, key := node(t, files)
+	dir := t.TempDir()
+	block, err := ssh.MarshalPrivateKey(key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := filepath.Join(dir, "id")
+	if err := os.WriteFile(id, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := net.SplitHostPort(addr)
+	scp := func(args ...string) (string, error) {
+		common := []string{"-O", "-q", "-P", port, "-i", id, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-F", "none"}
+		out, err := exec.Command("scp", append(common, args...)...).CombinedOutput()
+		return string(out), err
+	}
+	remote := func(p string) string { return "root@" + host + ":" + p }
+
+	tree := filepath.Join(dir, "tree")
+	when := time.Unix(1_600_000_000, 0)
+	for i := range 20 {
+		p := filepath.Join(tree, fmt.Sprint("d", i%3), fmt.Sprint("f", i))
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, bytes.Repeat([]byte{byte(i)}, 1000*i), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(p, when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := scp("-r", "-p", tree, remote("/")); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if i, err := files.Stat("/tree/d1/f7"); err != nil || i.Size != 7000 || i.Mode != 0o640 || !i.ModTime.Equal(when) {
+		t.Errorf("%+v, %v", i, err)
+	}
+	back := filepath.Join(dir, "back")
+	if out, err := scp("-r", "-p", remote("/tree"), back); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := exec.Command("diff", "-r", tree, back).CombinedOutput(); err != nil {
+		t.Errorf("%s", out)
+	}
+	if i, err := os.Stat(filepath.Join(back, "d1/f7")); err != nil || !i.ModTime().Equal(when) {
+		t.Errorf("%v, %v", i, err)
+	}
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{remote("/none"), dir}, "not exist"},
+		{[]string{remote("/tree"), dir}, "not a regular file"},
+		{[]string{tree + "/d1/f7", remote("/none/f")}, "not exist"},
+		{[]string{"-r", tree, remote("/tree/d1/f7")}, "not a directory"},
+	} {
+		if out, err := scp(tt.args...); err == nil || !strings.Contains(out, tt.want) {
+			t.Errorf("scp %q: %v, %q", tt.args, err, out)
+		}
+	}
+	big := filepath.Join(dir, "big")
+	if err := os.WriteFile(big, make([]byte, 9<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := scp(big, remote("/big")); err == nil || !strings.Contains(out, "no space") {
+		t.Errorf("more than the node holds: %v, %q", err, out)
+	}
+	if _, err := files.Stat("/big"); err == nil {
+		t.Error("an incomplete file was left")
+	}
+}
+
+func TestHostileClient(t *testing.T) {
+	for in, want := range map[string]string{
+		"C0644 5 ../x\nhello\x00":     "unexpected file name",
+		"C0644 5 a/b\nhello\x00":      "unexpected file name",
+		"C0644 -5 a\n":                "protocol error",
+		"C0644 99999999999 a\n":       "invalid",
+		"C0644 5 a\nhel":              "has gone",
+		"D0755 0 d\nE\n":              "without -r",
+		"E\n":                         "end of no directory",
+		"\n":                          "empty line",
+		"X\n":                         "protocol error",
+		"T1 2\n":                      "times",
+		strings.Repeat("C", 5000):     "line too long",
+		"\x02lost\n":                  "lost",
+		"C0644 5 f\nhello\x01oops\n":  "",
+		"C0644 5 f\nhello\x02worse\n": "worse",
+	} {
+		files := newFS()
+		var out bytes.Buffer
+		if status := Run(files, []string{"-t", "/"}, strings.NewReader(in), &out); status != 1 || !strings.Contains(out.String(), want) {
+			t.Errorf("%.30q: status %d, %q; want %q", in, status, out.String(), want)
+		}
+		if _, err := files.Stat("/a"); err == nil {
+			t.Errorf("%.30q: left a file", in)
+		}
+	}
+	for _, args := range [][]string{{"-t"}, {"-f"}, {"-t", "a", "b"}, {"a", "b"}, {"-z"}} {
+		if status := Run(newFS(), args, strings.NewReader("\x00"), io.Discard); status == 0 {
+			t.Errorf("scp %q succeeded", args)
+		}
+	}
+}
