@@ -253,6 +253,13 @@ func (n *Inode) Aux(make func() any) any {
 	return n.aux
 }
 
+// SetAux replaces what Aux returns.
+func (n *Inode) SetAux(aux any) {
+	n.fs.mu.Lock()
+	defer n.fs.mu.Unlock()
+	n.aux = aux
+}
+
 func (n *Inode) kind() uint32 { return n.mode & proto.S_IFMT }
 
 // FS returns the file system of the inode.

@@ -17,7 +17,16 @@ const (
 	maxBuffered = 4 << 20
 )
 
-// A fifo is what is open of a node of type S_IFIFO.
+// A fifoNode is a fifo.
+type fifoNode struct {
+	fileNode
+	mu   sync.Mutex
+	fifo *fifo
+}
+
+var _ translator.Opener = (*fifoNode)(nil)
+
+// A fifo is what is in a fifoNode while it is open.
 type fifo struct {
 	tree *Tree
 
@@ -30,13 +39,10 @@ type fifo struct {
 	readOpened, writeOpened uint64
 }
 
-// openFIFO opens a fifo. One who only reads waits for a writer, one who only
+// Open opens a fifo. One who only reads waits for a writer, one who only
 // writes for a reader.
-func (n *fileNode) openFIFO(ctx context.Context, flags int32) (translator.File, error) {
+func (n *fifoNode) Open(ctx context.Context, _ translator.User, flags int32) (translator.File, error) {
 	how := flags & (proto.O_READ | proto.O_WRITE)
-	if how == 0 {
-		return nothing{}, nil
-	}
 	n.mu.Lock()
 	f := n.fifo
 	if f == nil {

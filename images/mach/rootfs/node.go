@@ -72,18 +72,33 @@ func (t *Tree) Root() translator.Node { return t.node(t.files.Root()) }
 
 // node returns the node of an inode, with the inode's reference.
 func (t *Tree) node(n *memfs.Inode) translator.Node {
-	return n.Aux(func() any {
-		if n.IsDir() {
-			return &dirNode{node{t, n}}
-		}
-		return &fileNode{node: node{t, n}}
-	}).(translator.Node)
+	if n.IsDir() {
+		return n.Aux(func() any { return &dirNode{node{t, n}} }).(translator.Node)
+	}
+	kind := n.Stat().Mode & proto.S_IFMT
+	return n.Aux(func() any { return t.newFile(n, kind) }).(translator.Node)
+}
+
+// newFile makes the node of what is not a directory.
+func (t *Tree) newFile(n *memfs.Inode, kind uint32) translator.Node {
+	f := fileNode{node{t, n}}
+	switch kind {
+	case proto.S_IFLNK:
+		return &linkNode{f}
+	case proto.S_IFIFO:
+		return &fifoNode{fileNode: f}
+	case proto.S_IFSOCK:
+		return &sockNode{fileNode: f}
+	case proto.S_IFCHR, proto.S_IFBLK:
+		return &deviceNode{f}
+	}
+	return &regNode{fileNode: f}
 }
 
 // freed lets go of what a node had beside its inode.
 func (t *Tree) freed(_ uint64, aux any) {
-	if f, ok := aux.(*fileNode); ok && f.addr.Valid() {
-		t.kernel.Release(f.addr)
+	if s, ok := aux.(*sockNode); ok && s.addr.Valid() {
+		t.kernel.Release(s.addr)
 	}
 }
 
@@ -92,6 +107,20 @@ type node struct {
 	tree  *Tree
 	inode *memfs.Inode
 }
+
+func (n *node) self() *memfs.Inode { return n.inode }
+
+// inodeOf returns the inode of a node of this package.
+func inodeOf(n translator.Node) (*memfs.Inode, bool) {
+	x, ok := n.(interface{ self() *memfs.Inode })
+	if !ok {
+		return nil, false
+	}
+	return x.self(), true
+}
+
+// Release gives back a reference.
+func (n *node) Release() { n.inode.Release() }
 
 func (n *node) Stat(context.Context) (translator.Stat, error) {
 	s := n.inode.Stat()
@@ -149,8 +178,6 @@ var (
 	_ translator.Handles    = (*dirNode)(nil)
 )
 
-func (d *dirNode) Release() { d.inode.Release() }
-
 // found returns the node of an inode, or the error.
 func (d *dirNode) found(n *memfs.Inode, err error) (translator.Node, error) {
 	if err != nil {
@@ -193,11 +220,8 @@ func (d *dirNode) Mkfile(_ context.Context, n translator.New) (translator.Node, 
 }
 
 func (d *dirNode) Link(_ context.Context, name string, n translator.Node, excl bool) error {
-	switch n := n.(type) {
-	case *fileNode:
-		return d.inode.Link(name, n.inode, excl)
-	case *dirNode:
-		return proto.EISDIR
+	if inode, ok := inodeOf(n); ok {
+		return d.inode.Link(name, inode, excl)
 	}
 	return proto.EXDEV
 }
@@ -225,15 +249,11 @@ func (d *dirNode) StatFS(context.Context) (translator.StatFS, error) {
 
 // Handle returns the number and the generation of a node.
 func (d *dirNode) Handle(_ context.Context, n translator.Node) ([]byte, error) {
-	var s memfs.Stat
-	switch n := n.(type) {
-	case *dirNode:
-		s = n.inode.Stat()
-	case *fileNode:
-		s = n.inode.Stat()
-	default:
+	inode, ok := inodeOf(n)
+	if !ok {
 		return nil, proto.EXDEV
 	}
+	s := inode.Stat()
 	b := binary.LittleEndian.AppendUint64(nil, s.Ino)
 	return binary.LittleEndian.AppendUint32(b, s.Gen), nil
 }
@@ -246,10 +266,48 @@ func (d *dirNode) Node(_ context.Context, handle []byte) (translator.Node, error
 	return d.found(d.tree.files.ByNumber(binary.LittleEndian.Uint64(handle), binary.LittleEndian.Uint32(handle[8:])))
 }
 
-// A fileNode is anything but a directory. What it is can change: see
-// [fileNode.SetSpecial].
-type fileNode struct {
-	node
+// A fileNode is what all nodes but directories are. What an inode is can
+// change: then it gets another node.
+type fileNode struct{ node }
+
+// SetSpecial makes the inode something else.
+func (f *fileNode) SetSpecial(_ context.Context, typ, rdev uint32, target string) error {
+	err := f.inode.SetKind(memfs.Attr{Mode: typ, Rdev: rdev, Target: target})
+	if err == nil {
+		f.inode.SetAux(f.tree.newFile(f.inode, typ))
+	}
+	return err
+}
+
+// A linkNode is a symbolic link.
+type linkNode struct{ fileNode }
+
+var (
+	_ translator.Symlink    = (*linkNode)(nil)
+	_ translator.Special    = (*linkNode)(nil)
+	_ translator.Attributes = (*linkNode)(nil)
+	_ translator.Translated = (*linkNode)(nil)
+	_ translator.Releaser   = (*linkNode)(nil)
+)
+
+func (n *linkNode) Readlink(context.Context) (string, error) { return n.inode.Target() }
+
+// A deviceNode is a device.
+type deviceNode struct{ fileNode }
+
+var _ translator.Opener = (*deviceNode)(nil)
+
+func (n *deviceNode) Open(ctx context.Context, _ translator.User, flags int32) (translator.File, error) {
+	s := n.inode.Stat()
+	if open := n.tree.config.Devices[s.Rdev]; open != nil && s.Mode&proto.S_IFMT == proto.S_IFCHR {
+		return open(ctx, flags)
+	}
+	return nil, proto.ENXIO
+}
+
+// A regNode is a regular file.
+type regNode struct {
+	fileNode
 
 	mu sync.Mutex
 	// object shows the contents to who maps them: made by the first. port is
@@ -257,76 +315,42 @@ type fileNode struct {
 	// the inode.
 	object *object
 	port   ports.Port
-	fifo   *fifo
-	addr   mach.Port // of a socket that is bound here
 }
 
 var (
-	_ translator.Opener     = (*fileNode)(nil)
-	_ translator.Symlink    = (*fileNode)(nil)
-	_ translator.Special    = (*fileNode)(nil)
-	_ translator.Attributes = (*fileNode)(nil)
-	_ translator.Translated = (*fileNode)(nil)
-	_ translator.Releaser   = (*fileNode)(nil)
-	_ translator.Protocols  = (*fileNode)(nil)
+	_ translator.ReaderAt = (*regNode)(nil)
+	_ translator.WriterAt = (*regNode)(nil)
+	_ translator.Sizer    = (*regNode)(nil)
+	_ translator.Mapper   = (*regNode)(nil)
+	_ translator.Syncer   = (*regNode)(nil)
+	_ translator.Special  = (*regNode)(nil)
 )
 
-func (n *fileNode) kind() uint32 { return n.inode.Stat().Mode & proto.S_IFMT }
-
-func (n *fileNode) Release() {
-	// The kernel keeps pages of files that nobody maps; of one without a name
-	// nobody will.
+// Release gives back a reference. The kernel keeps pages of files that nobody
+// maps; of one without a name nobody will.
+func (n *regNode) Release() {
 	if o := n.mapped(); o != nil && n.inode.Stat().Nlink == 0 {
 		o.forget()
 	}
-	n.inode.Release()
+	n.fileNode.Release()
 }
 
 // mapped returns the memory object, nil if there never was one.
-func (n *fileNode) mapped() *object {
+func (n *regNode) mapped() *object {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.object
 }
 
-func (n *fileNode) Open(ctx context.Context, _ translator.User, flags int32) (translator.File, error) {
-	s := n.inode.Stat()
-	switch s.Mode & proto.S_IFMT {
-	case proto.S_IFREG:
-		return (*regular)(n), nil
-	case proto.S_IFIFO:
-		return n.openFIFO(ctx, flags)
-	case proto.S_IFCHR:
-		if open := n.tree.config.Devices[s.Rdev]; open != nil {
-			return open(ctx, flags)
-		}
-		if flags&(proto.O_READ|proto.O_WRITE|proto.O_EXEC) == 0 {
-			return nothing{}, nil
-		}
-		return nil, proto.ENXIO
-	case proto.S_IFBLK:
-		if flags&(proto.O_READ|proto.O_WRITE|proto.O_EXEC) != 0 {
-			return nil, proto.ENXIO
-		}
-	}
-	return nothing{}, nil
-}
-
-// nothing is what is open of a node that has no contents.
-type nothing struct{}
-
-func (nothing) Close() {}
-
-func (n *fileNode) Readlink(context.Context) (string, error) { return n.inode.Target() }
-
-func (n *fileNode) SetSpecial(ctx context.Context, typ, rdev uint32, target string) error {
-	set := func() error { return n.inode.SetKind(memfs.Attr{Mode: typ, Rdev: rdev, Target: target}) }
-	// The contents go, from the memory of who maps them, too.
+// SetSpecial makes the inode something else. Its contents go, from the memory
+// of who maps them, too.
+func (n *regNode) SetSpecial(ctx context.Context, typ, rdev uint32, target string) error {
+	set := func() error { return n.fileNode.SetSpecial(ctx, typ, rdev, target) }
 	return n.change(func(o *object) error { return o.changeSize(ctx, 0, set) }, set)
 }
 
 // change changes contents: by how, if there is a memory object, or else by fn.
-func (n *fileNode) change(how func(*object) error, fn func() error) error {
+func (n *regNode) change(how func(*object) error, fn func() error) error {
 	n.mu.Lock()
 	o := n.object
 	if o == nil {
@@ -337,29 +361,7 @@ func (n *fileNode) change(how func(*object) error, fn func() error) error {
 	return how(o)
 }
 
-// Protocols serves ifsock, of sockets.
-func (n *fileNode) Protocols(translator.User, int32) []any {
-	if n.kind() != proto.S_IFSOCK {
-		return nil
-	}
-	return []any{ifsock{node: n}}
-}
-
-// A regular is an open regular file.
-type regular fileNode
-
-var (
-	_ translator.ReaderAt = (*regular)(nil)
-	_ translator.WriterAt = (*regular)(nil)
-	_ translator.Sizer    = (*regular)(nil)
-	_ translator.Mapper   = (*regular)(nil)
-	_ translator.Syncer   = (*regular)(nil)
-)
-
-func (*regular) Close() {}
-
-func (f *regular) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
-	n := (*fileNode)(f)
+func (n *regNode) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if o := n.mapped(); o != nil {
 		if err := o.sync(ctx, off, int64(len(p))); err != nil {
 			return 0, err
@@ -375,8 +377,7 @@ func (f *regular) ReadAt(ctx context.Context, p []byte, off int64) (int, error) 
 	return k, err
 }
 
-func (f *regular) WriteAt(ctx context.Context, p []byte, off int64) (k int, err error) {
-	n := (*fileNode)(f)
+func (n *regNode) WriteAt(ctx context.Context, p []byte, off int64) (k int, err error) {
 	write := func() error {
 		k, err = n.inode.WriteAt(p, off)
 		return err
@@ -385,8 +386,7 @@ func (f *regular) WriteAt(ctx context.Context, p []byte, off int64) (k int, err 
 	return k, err
 }
 
-func (f *regular) SetSize(ctx context.Context, size int64) error {
-	n := (*fileNode)(f)
+func (n *regNode) SetSize(ctx context.Context, size int64) error {
 	if size < 0 {
 		return proto.EINVAL
 	}
@@ -394,8 +394,8 @@ func (f *regular) SetSize(ctx context.Context, size int64) error {
 	return n.change(func(o *object) error { return o.changeSize(ctx, size, set) }, set)
 }
 
-func (f *regular) Sync(ctx context.Context, wait bool) error {
-	if o := (*fileNode)(f).mapped(); o != nil && wait {
+func (n *regNode) Sync(ctx context.Context, wait bool) error {
+	if o := n.mapped(); o != nil && wait {
 		return o.sync(ctx, 0, lastPage*pageSize)
 	}
 	return nil
@@ -403,11 +403,7 @@ func (f *regular) Sync(ctx context.Context, wait bool) error {
 
 // Map returns the memory object, or what shows it for reading only: a proxy of
 // the kernel's, by which nobody can speak to this pager.
-func (f *regular) Map(_ context.Context, prot mach.Prot) (mach.Port, error) {
-	n := (*fileNode)(f)
-	if n.kind() != proto.S_IFREG {
-		return mach.Null, proto.EOPNOTSUPP
-	}
+func (n *regNode) Map(_ context.Context, prot mach.Prot) (mach.Port, error) {
 	right, err := n.memory()
 	if err != nil || prot&mach.ProtWrite != 0 {
 		return right, err
@@ -418,7 +414,7 @@ func (f *regular) Map(_ context.Context, prot mach.Prot) (mach.Port, error) {
 }
 
 // memory returns a right to the port of the memory object.
-func (n *fileNode) memory() (mach.Port, error) {
+func (n *regNode) memory() (mach.Port, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.object == nil {
@@ -458,7 +454,7 @@ func (n *fileNode) memory() (mach.Port, error) {
 }
 
 // ended notes that nobody has a right to the port of the memory object.
-func (n *fileNode) ended() {
+func (n *regNode) ended() {
 	n.port = nil
 	n.object.handle(gone{})
 }
