@@ -4,26 +4,15 @@ import (
 	"context"
 	"syscall"
 
+	"hurdlab/hurd"
 	"hurdlab/hurd/proto"
 	"hurdlab/mach"
 )
 
-// initPort is one of the ports that this program started with, borrowed.
-func initPort(i int) mach.Port {
-	start := syscall.HurdStart()
-	if start == nil || i >= len(start.Ports) {
-		return mach.Null
-	}
-	return mach.Port(start.Ports[i])
-}
-
-// hurdTools are the tools that need the Hurd.
-func hurdTools() map[string]tool { return nil }
-
 // systemName is the names of the system: of itself, of the host, release,
 // version and machine.
 func systemName() (names [5]string, err error) {
-	u, err := proto.ProcUname(context.Background(), initPort(proto.InitPortProc))
+	u, err := proto.ProcUname(context.Background(), hurd.Self().Proc)
 	if err != nil {
 		return names, err
 	}
@@ -31,5 +20,20 @@ func systemName() (names [5]string, err error) {
 }
 
 func syncAll() error {
-	return proto.FileSyncfs(context.Background(), initPort(proto.InitPortRoot), 1, 1)
+	return proto.FileSyncfs(context.Background(), hurd.Self().Root, 1, 1)
+}
+
+// systemError is an answer's error as the rest of the system says it.
+func systemError(err error) error { return syscall.Errno(proto.Code(err)) }
+
+// enter makes a directory the process's root and current directory. It takes
+// the right over.
+func enter(root mach.Port) error {
+	if err := mach.PortModRefs(mach.TaskSelf(), root, mach.RightSend, 1); err != nil {
+		return err
+	}
+	if err := syscall.HurdSetPort(proto.InitPortRoot, uint32(root)); err != nil {
+		return err
+	}
+	return syscall.HurdSetPort(proto.InitPortCWD, uint32(root))
 }

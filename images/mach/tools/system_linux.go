@@ -1,9 +1,10 @@
 package tools
 
-import "syscall"
+import (
+	"syscall"
 
-// hurdTools are the tools that need the Hurd.
-func hurdTools() map[string]tool { return nil }
+	"hurdlab/mach"
+)
 
 func syncAll() error {
 	syscall.Sync()
@@ -29,3 +30,7 @@ func systemName() (names [5]string, err error) {
 	}
 	return [5]string{text(u.Sysname), text(u.Nodename), text(u.Release), text(u.Version), text(u.Machine)}, nil
 }
+
+func systemError(err error) error { return err }
+
+func enter(root mach.Port) error { return mach.NotMach }

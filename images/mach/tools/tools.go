@@ -22,6 +22,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"hurdlab/hurd"
 )
 
 // A Call is what a tool is called with.
@@ -33,6 +35,7 @@ type Call struct {
 
 	name   string
 	status int
+	self   *hurd.Process
 }
 
 // A tool is one of the commands.
@@ -102,6 +105,9 @@ func Run(ctx context.Context, name string, c Call) int {
 		return 127
 	}
 	c.name = name
+	if c.self == nil {
+		c.self = hurd.Self()
+	}
 	err := t.run(ctx, &c)
 	var exit status
 	var usage usageError
