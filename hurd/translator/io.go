@@ -304,8 +304,11 @@ func (fs *FS) stat(ctx context.Context, n *node) (proto.Stat, error) {
 	if x.Blksize == 0 {
 		x.Blksize = mach.PageSize
 	}
-	if x.Blocks == 0 {
+	switch {
+	case x.Blocks == 0:
 		x.Blocks = (x.Size + 511) / 512
+	case x.Blocks < 0:
+		x.Blocks = 0
 	}
 	if x.Author == 0 {
 		x.Author = x.UID

@@ -47,7 +47,7 @@ type Stat struct {
 	Atime, Mtime, Ctime time.Time
 
 	BlockSize int   // preferred size of reads and writes, bytes
-	Blocks    int64 // of 512 bytes
+	Blocks    int64 // of 512 bytes; negative for none, of a file that is all holes
 }
 
 // A Releaser is a node that counts who uses it, so that it can let go of the

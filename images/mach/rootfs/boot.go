@@ -40,19 +40,21 @@ type Boot struct {
 	// Startup is the path of the startup server's program.
 	Startup string
 
-	exec     mach.Port // the exec server's file port
-	control  chan mach.Port
-	inited   chan struct{}
-	initOnce chan struct{}
-	proc     mach.Port
-	auth     mach.Port
+	exec    mach.Port // the exec server's file port
+	control chan mach.Port
+	inited  chan struct{}
+	// These have a value when fsys_startup, or fsys_init, has been called.
+	startOnce, initOnce chan struct{}
+	proc                mach.Port
+	auth                mach.Port
 }
 
 // Run starts the exec server and then the startup server, and returns when the
 // system stands as far as the root file system is concerned: when it is an
 // ordinary process and essential.
 func (b *Boot) Run(ctx context.Context) error {
-	b.control, b.inited, b.initOnce = make(chan mach.Port, 1), make(chan struct{}), make(chan struct{}, 1)
+	b.control, b.inited = make(chan mach.Port, 1), make(chan struct{})
+	b.startOnce, b.initOnce = make(chan struct{}, 1), make(chan struct{}, 1)
 	if err := b.startExec(ctx); err != nil {
 		return fmt.Errorf("start the exec server: %w", err)
 	}
@@ -185,17 +187,17 @@ func (h *execBoot) ExecStartupGetInfo(ctx context.Context) (entry, phdr, phdrSiz
 
 // FsysStartup is step 3.
 func (h *execBoot) FsysStartup(ctx context.Context, _ int32, control mach.Port) (mach.Port, error) {
+	select {
+	case h.boot.startOnce <- struct{}{}:
+	default:
+		return mach.Null, proto.EBUSY
+	}
 	node, err := h.boot.open(ctx, "servers/exec", proto.O_NOTRANS)
 	if err != nil {
 		return mach.Null, err
 	}
-	select {
-	case h.boot.control <- control:
-		return node, nil
-	default:
-		h.boot.Ports.Release(node)
-		return mach.Null, proto.EBUSY // it has done so already
-	}
+	h.boot.control <- control
+	return node, nil
 }
 
 // startStartup does step 6.

@@ -96,9 +96,13 @@ func (c *Console) input(b []byte, err error) (echo []byte) {
 			}
 			c.line = c.line[:0]
 		case keyEOF:
-			c.lines = append(c.lines, c.line...)
-			c.line = c.line[:0]
-			if len(c.eofs) < maxLine {
+			// In a line, it ends only that.
+			if len(c.line) > 0 {
+				if len(c.lines)+len(c.line) < maxLines {
+					c.lines = append(c.lines, c.line...)
+				}
+				c.line = c.line[:0]
+			} else if len(c.eofs) < maxLine {
 				c.eofs = append(c.eofs, len(c.lines))
 			}
 		case keyBackspace, keyDelete:
@@ -171,10 +175,6 @@ func (c *Console) Read(ctx context.Context, p []byte, nonblock bool) (int, error
 	c.lines = c.lines[n:]
 	for i := range c.eofs {
 		c.eofs[i] -= n
-	}
-	// The end of a line that was ended by the end of the file is seen once.
-	if n > 0 && len(c.eofs) > 0 && c.eofs[0] == 0 && end == n {
-		c.eofs = c.eofs[1:]
 	}
 	if len(c.lines) == 0 {
 		c.lines = nil

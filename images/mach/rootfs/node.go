@@ -127,6 +127,9 @@ func (n *node) Stat(context.Context) (translator.Stat, error) {
 	if s.Translator {
 		s.Mode |= proto.S_IPTRANS
 	}
+	if s.Blocks == 0 && s.Size > 0 {
+		s.Blocks = -1 // all holes
+	}
 	return translator.Stat{
 		Ino: s.Ino, Gen: s.Gen, Rdev: s.Rdev, Mode: s.Mode, NLink: s.Nlink,
 		UID: s.UID, GID: s.GID, Author: s.Author, Flags: s.Flags, Size: s.Size,

@@ -46,6 +46,9 @@ type fakePage struct {
 func newFakeKernel(t testing.TB, s store) *fakeKernel {
 	k := &fakeKernel{pages: map[int64]*fakePage{}, asked: map[int64]bool{}, failed: map[int64]bool{}, rights: map[mach.Port]int{}, control: 7}
 	k.changed = sync.NewCond(&k.mu)
+	if s == nil {
+		return k
+	}
 	k.o = newObject(k, s)
 	k.o.setPort(100)
 	var wg sync.WaitGroup
