@@ -37,8 +37,8 @@ func isDot(name string) bool { return name == "." || name == ".." }
 // with what it is. The caller unlocks it.
 func (p *protid) directory(ctx context.Context) (dir MutableDir, st Stat, unlock func(), err error) {
 	n := p.open.node
-	if _, ok := n.Node.(Dir); !ok {
-		return nil, st, nil, proto.ENOTDIR
+	if _, _, err := n.dir(ctx); err != nil {
+		return nil, st, nil, err
 	}
 	dir, ok := n.Node.(MutableDir)
 	if !ok || p.fs.config.ReadOnly {
@@ -84,11 +84,7 @@ func (p *protid) DirMkdir(ctx context.Context, name string, mode int32) error {
 
 // exists reports whether the user can see that a name is in the directory.
 func (p *protid) exists(ctx context.Context, name string) bool {
-	dir, ok := p.open.node.Node.(Dir)
-	if !ok {
-		return false
-	}
-	st, err := p.open.node.Stat(ctx)
+	dir, st, err := p.open.node.dir(ctx)
 	if err != nil || check(ctx, p.open.node.Node, &st, p.user, mayExec) != nil {
 		return false
 	}
@@ -332,9 +328,10 @@ func (p *protid) DirRename(ctx context.Context, name string, newDir mach.Port, n
 	if !ok {
 		return proto.EXDEV
 	}
-	if _, ok := to.open.node.Node.(Dir); !ok {
-		return proto.ENOTDIR
+	if _, _, err := to.open.node.dir(ctx); err != nil {
+		return err
 	}
+	// What the client may do there is what the port that it names may do.
 	if err := p.rename(ctx, name, to, newName, excl != 0, mustDir); err != nil {
 		return err
 	}
@@ -359,10 +356,8 @@ func (p *protid) rename(ctx context.Context, name string, to *protid, newName st
 	defer unlock()
 	tst := st
 	if target != from {
-		// What the client may do there is what the port that it names may do;
-		// but who asks is the user of p.
 		var unlock func()
-		_, tst, unlock, err = (&protid{fs: p.fs, open: to.open, user: p.user}).directory(ctx)
+		_, tst, unlock, err = to.directory(ctx)
 		if err != nil {
 			return err
 		}
@@ -385,7 +380,7 @@ func (p *protid) rename(ctx context.Context, name string, to *protid, newName st
 	}
 	var c *control
 	if !excl {
-		if c, err = p.replaced(ctx, target.Node.(Dir), &tst, newName, n); err != nil {
+		if c, err = to.replaced(ctx, target.Node.(Dir), &tst, newName, n); err != nil {
 			return err
 		}
 	}

@@ -45,6 +45,7 @@ func (p *protid) exec(ctx context.Context, x *program) error {
 	if st.Mode&proto.S_IFMT != proto.S_IFREG || st.Mode&0o111 == 0 {
 		return proto.EACCES
 	}
+	given := slices.Concat([]mach.Port{x.task}, x.fds, x.ports)
 	if st.Mode&setIDs != 0 {
 		give, err := p.fs.setID(ctx, &st, x)
 		defer give()
@@ -61,9 +62,7 @@ func (p *protid) exec(ctx context.Context, x *program) error {
 	if err := p.fs.execServer(ctx, func(server mach.Port) error { return x.call(ctx, server, file) }); err != nil {
 		return err
 	}
-	p.fs.ports.Release(x.task)
-	p.fs.ports.Release(x.fds...)
-	p.fs.ports.Release(x.ports...)
+	p.fs.ports.Release(given...)
 	return nil
 }
 
@@ -146,8 +145,8 @@ func (fs *FS) findExec(ctx context.Context) (*control, error) {
 }
 
 // setID makes the program of a file with S_ISUID or S_ISGID run as the file's
-// owner or group. It replaces ports of x; give gives back those that it made
-// or that are not passed on.
+// owner or group. It replaces the arrays of ports of x; give gives back the
+// rights that it made.
 func (fs *FS) setID(ctx context.Context, st *Stat, x *program) (give func(), err error) {
 	var made []mach.Port
 	give = func() { fs.ports.Release(made...) }
@@ -175,8 +174,8 @@ func (fs *FS) setID(ctx context.Context, st *Stat, x *program) (give func(), err
 	if gained {
 		x.flags |= proto.EXEC_SECURE | proto.EXEC_NEWTASK
 	}
-	// The request's arrays stay as they are: their rights are given back by
-	// whoever owns them when the call is over.
+	// The request's own arrays stay as they are, for their rights to be given
+	// back.
 	fds, ports := slices.Clone(x.fds), slices.Clone(x.ports)
 	made = append(made, handle)
 	again := func(p *mach.Port) {
@@ -198,12 +197,7 @@ func (fs *FS) setID(ctx context.Context, st *Stat, x *program) (give func(), err
 	} else {
 		again(&ports[proto.InitPortRoot])
 	}
-	keepFDs, keepPorts := x.fds, x.ports
 	x.fds, x.ports = fds, ports
-	give = func() {
-		x.fds, x.ports = keepFDs, keepPorts
-		fs.ports.Release(made...)
-	}
 	return give, nil
 }
 

@@ -244,10 +244,10 @@ func (p *protid) FileGetlinknode(context.Context) (mach.Port, error) {
 }
 
 // FileReparent returns a port of the same node below which ".." is parent.
-func (p *protid) FileReparent(_ context.Context, parent mach.Port) (mach.Port, error) {
+func (p *protid) FileReparent(ctx context.Context, parent mach.Port) (mach.Port, error) {
 	n := p.open.node
-	if _, ok := n.Node.(Dir); !ok {
-		return mach.Null, proto.ENOTDIR
+	if _, _, err := n.dir(ctx); err != nil {
+		return mach.Null, err
 	}
 	r := newOrigin(parent)
 	r.shadow = n.use()

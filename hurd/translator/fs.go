@@ -220,6 +220,20 @@ func (fs *FS) get(n Node, own bool) *node {
 	return s
 }
 
+// dir returns the node as a directory, which is told by what it says of itself
+// as well as by what it can do: one type may be all kinds of nodes.
+func (s *node) dir(ctx context.Context) (Dir, Stat, error) {
+	st, err := s.Stat(ctx)
+	if err != nil {
+		return nil, st, err
+	}
+	d, ok := s.Node.(Dir)
+	if !ok || st.Mode&proto.S_IFMT != proto.S_IFDIR {
+		return nil, st, proto.ENOTDIR
+	}
+	return d, st, nil
+}
+
 // find is get without making anything: it returns nil if n is not in use.
 func (fs *FS) find(n Node) *node {
 	fs.mu.Lock()

@@ -97,9 +97,9 @@ func (n *node) parent(ctx context.Context) (parent Node, own bool, err error) {
 // DirReaddir lists the directory from an entry on: at most nentries if that is
 // not negative, and at most bufsiz bytes if that is not 0.
 func (p *protid) DirReaddir(ctx context.Context, entry, nentries int32, bufsiz uint64) ([]byte, int32, error) {
-	dir, ok := p.open.node.Node.(Dir)
-	if !ok {
-		return nil, 0, proto.ENOTDIR
+	dir, _, err := p.open.node.dir(ctx)
+	if err != nil {
+		return nil, 0, err
 	}
 	if p.open.how&mayRead == 0 {
 		return nil, 0, proto.EBADF

@@ -112,8 +112,8 @@ func (p *protid) FileNoticeChanges(ctx context.Context, port mach.Port) error {
 }
 
 func (p *protid) DirNoticeChanges(ctx context.Context, port mach.Port) error {
-	if _, ok := p.open.node.Node.(Dir); !ok {
-		return proto.ENOTDIR
+	if _, _, err := p.open.node.dir(ctx); err != nil {
+		return err
 	}
 	return p.open.node.watch.add(ctx, p.open.node, port, true)
 }

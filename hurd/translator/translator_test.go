@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"hurdlab/hurd"
 	"hurdlab/hurd/ports/portstest"
@@ -73,6 +74,11 @@ func (w *world) done() {
 	w.t.Helper()
 	w.k.Release(w.rest...)
 	w.rest = nil
+	// What others began may have to end: a server that gives back its right to
+	// a port after it has answered, a translator that is told to go.
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end) && (w.tree.refs.Load() != 1 || len(w.k.Ports()) != 1); {
+		time.Sleep(time.Millisecond)
+	}
 	if n := w.tree.refs.Load(); n != 1 {
 		w.t.Errorf("%d references to nodes are left", n-1)
 	}

@@ -285,10 +285,11 @@ func (k *Kernel) Send(ctx context.Context, to mach.Port, m *mach.Message) error 
 	switch m.ID() {
 	case 21014, 24011: // io_reauthenticate, proc_reauthenticate
 		// The receiver waits for what the sender does next.
-		sent := wire.New(k.layout, 0)
-		*sent, *m = *m, *sent
-		go k.handle(ctx, to, sent)
-		return nil
+		p, req, err := k.take(to, m)
+		if err == nil {
+			go k.answer(ctx, p, req)
+		}
+		return err
 	}
 	_, err := k.handle(ctx, to, m)
 	if err != nil && k.Rights(to) < 0 {
@@ -298,24 +299,35 @@ func (k *Kernel) Send(ctx context.Context, to mach.Port, m *mach.Message) error 
 }
 
 func (k *Kernel) handle(ctx context.Context, to mach.Port, m *mach.Message) (*mach.Message, error) {
+	p, req, err := k.take(to, m)
+	if err != nil {
+		return nil, err
+	}
+	return k.answer(ctx, p, req)
+}
+
+// take takes a message to its receiver.
+func (k *Kernel) take(to mach.Port, m *mach.Message) (*port, *mach.Message, error) {
 	k.mu.Lock()
 	p := k.all[to]
 	k.mu.Unlock()
 	if p == nil {
 		k.destroy(m)
-		return nil, mach.SendInvalidDest
+		return nil, nil, mach.SendInvalidDest
 	}
 	req, _, err := k.cross(m)
-	if err != nil {
-		return nil, err
-	}
+	return p, req, err
+}
+
+// answer has the receiver handle a request.
+func (k *Kernel) answer(ctx context.Context, p *port, req *mach.Message) (*mach.Message, error) {
 	if p.opt.Serial {
 		p.serial.Lock()
 		defer p.serial.Unlock()
 	}
-	reply := wire.New(k.layout, m.ID()+100)
+	reply := wire.New(k.layout, req.ID()+100)
 	reply.PutInt32(0)
-	err = p.handler.Handle(ctx, req, reply)
+	err := p.handler.Handle(ctx, req, reply)
 	if err == nil {
 		err = reply.Err()
 	}
