@@ -282,6 +282,9 @@ func (b *Boot) introduce(ctx context.Context) error {
 	if err := proto.ProcMarkExec(ctx, exec); err != nil {
 		return err
 	}
+	if err := proto.ProcSetExe(ctx, exec, "/hurd/exec"); err != nil {
+		return err
+	}
 	return proto.ExecInit(ctx, b.exec, b.auth, proto.Copy(exec))
 }
 

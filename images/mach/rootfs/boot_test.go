@@ -212,6 +212,10 @@ func (p *procServer) ProcTask2proc(_ context.Context, task mach.Port) (mach.Port
 
 func (p *procServer) ProcMarkExec(context.Context) error { return p.w.say("mark_exec") }
 
+func (p *procServer) ProcSetExe(_ context.Context, path string) error {
+	return p.w.say("exe " + path)
+}
+
 func (p *procServer) ProcRegisterVersion(_ context.Context, cred mach.Port, name, release, version string) error {
 	if cred != p.w.hostPriv {
 		p.w.t.Error("another credential")
@@ -247,7 +251,7 @@ func TestBoot(t *testing.T) {
 	if err := w.boot.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	want := "bootstrap; resume; getroot; create; exec /hurd/startup\x00; proc_child; task2proc; mark_exec; exec_init; become; become; become; become; version rootfs; essential rootfs"
+	want := "bootstrap; resume; getroot; create; exec /hurd/startup\x00; proc_child; task2proc; mark_exec; exe /hurd/exec; exec_init; become; become; become; become; version rootfs; essential rootfs"
 	if got := strings.Join(w.log, "; "); got != want {
 		t.Errorf("steps: %q", got)
 	}
@@ -263,7 +267,7 @@ func TestBoot(t *testing.T) {
 
 // TestBootFails: when a step fails, the start ends with its error.
 func TestBootFails(t *testing.T) {
-	for _, step := range []string{"bootstrap", "resume", "getroot", "create", "exec /hurd/startup\x00", "proc_child", "task2proc", "mark_exec", "exec_init", "become", "version rootfs", "essential rootfs"} {
+	for _, step := range []string{"bootstrap", "resume", "getroot", "create", "exec /hurd/startup\x00", "proc_child", "task2proc", "mark_exec", "exe /hurd/exec", "exec_init", "become", "version rootfs", "essential rootfs"} {
 		w := newWorld(t)
 		w.fail = step
 		ctx, cancel := context.WithTimeout(w.ctx, 10*time.Second)

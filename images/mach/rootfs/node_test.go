@@ -1,0 +1,409 @@
+package rootfs
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"hurdlab/hurd/ports/portstest"
+	"hurdlab/hurd/proto"
+	"hurdlab/hurd/translator"
+	"hurdlab/internal/reference"
+	"hurdlab/mach"
+	"hurdlab/mach/wire"
+)
+
+// A countKernel counts the rights that it is given back.
+type countKernel struct {
+	*fakeKernel
+	ports    *portstest.Kernel // or nil
+	released int
+	gone     map[mach.Port]bool // dead ports
+	forgot   int
+}
+
+func (k *countKernel) count(list []mach.Port) {
+	for _, p := range list {
+		if p.Valid() {
+			k.released++
+			if k.ports != nil {
+				k.ports.Release(p)
+			}
+		}
+	}
+}
+
+func (k *countKernel) ReadOnly(mach.Port) (mach.Port, error) { return k.ports.NewPort(nil), nil }
+
+func (k *countKernel) Release(p ...mach.Port)            { k.count(p) }
+func (k *countKernel) Destroy(p ...mach.Port)            { k.count(p) }
+func (k *countKernel) Ready(mach.Port) error             { return nil }
+func (k *countKernel) Error(mach.Port, int64, int) error { return nil }
+func (k *countKernel) Forget(mach.Port) error            { k.forgot++; return nil }
+func (k *countKernel) Supply(_ mach.Port, _ int64, n int, _ mach.Prot, fill func([]byte) error) error {
+	return fill(make([]byte, n))
+}
+func (k *countKernel) Lock(mach.Port, int64, int, mach.Return, bool, mach.Prot, mach.Port) error {
+	return nil
+}
+
+func (k *countKernel) Copy(p mach.Port) error {
+	if k.gone[p] {
+		return mach.KernInvalidRight
+	}
+	return nil
+}
+
+// pagerMessages are messages of the kernel, as it sends them.
+func pagerMessages() (list []*wire.Message) {
+	const control, name = 31, 32
+	begin := func(id int32) *wire.Message {
+		m := wire.New(wire.Layout32, id)
+		list = append(list, m)
+		return m
+	}
+	m := begin(mach.IDPagerInit)
+	m.PutRight(control, mach.MoveSend)
+	m.PutRight(name, mach.MoveSend)
+	m.PutWord(pageSize)
+	for _, id := range []int32{mach.IDPagerDataRequest, mach.IDPagerDataUnlock} {
+		m = begin(id)
+		m.PutRight(control, mach.MoveSend)
+		m.PutWord(0)
+		m.PutWord(pageSize)
+		m.PutInt32(int32(mach.ProtRead | mach.ProtWrite))
+	}
+	m = begin(mach.IDPagerDataReturn)
+	m.PutRight(control, mach.MoveSend)
+	m.PutWord(0)
+	m.PutOOLData(mach.Byte, make([]byte, pageSize))
+	m.PutBool(true)
+	m.PutBool(false)
+	m = begin(mach.IDPagerLockCompleted)
+	m.PutRight(control, mach.MoveSend)
+	m.PutWord(0)
+	m.PutWord(pageSize)
+	m = begin(mach.IDPagerSupplyCompleted)
+	m.PutRight(control, mach.MoveSend)
+	m.PutWord(0)
+	m.PutWord(pageSize)
+	m.PutInt32(0)
+	m.PutWord(0)
+	m = begin(mach.IDPagerChangeCompleted)
+	m.PutBool(true)
+	m.PutInt32(2)
+	m = begin(mach.IDPagerCopy)
+	m.PutRight(control, mach.MoveSend)
+	m.PutWord(0)
+	m.PutWord(pageSize)
+	m.PutRight(name, mach.MoveReceive)
+	m = begin(mach.IDPagerTerminate)
+	m.PutRight(control, mach.MoveReceive)
+	m.PutRight(name, mach.MoveReceive)
+	return list
+}
+
+// FuzzPager: whatever is sent to a memory object, no right is lost.
+func FuzzPager(f *testing.F) {
+	mem := reference.Memory{}
+	for _, m := range pagerMessages() {
+		m.Bind(mem.Bind)
+		m.SetDest(1, mach.CopySend)
+		f.Add(m.ID(), m.Buffer(0)[24:])
+	}
+	f.Fuzz(func(t *testing.T, id int32, body []byte) {
+		k := &countKernel{fakeKernel: newFakeKernel(t, nil)}
+		n := newFile(t, pageSize, 1<<20)
+		o := newObject(k, n)
+		o.control = 31
+		if id%2 == 0 {
+			o.control = mach.Null
+		}
+		had := 0
+		if o.control.Valid() {
+			had = 1
+		}
+		b := make([]byte, 24, 24+len(body)+4)
+		b = append(b, body...)
+		for len(b)%4 != 0 {
+			b = append(b, 0)
+		}
+		b[3] = 0x80 // complex
+		b[4], b[5], b[6] = byte(len(b)), byte(len(b)>>8), byte(len(b)>>16)
+		b[20], b[21], b[22], b[23] = byte(id), byte(id>>8), byte(id>>16), byte(id>>24)
+		req, err := wire.Parse(wire.Layout32, b, mem)
+		if err != nil {
+			t.Skip()
+		}
+		before := had + rightsIn(req)
+		if err := (pagerHandler{o}).Handle(t.Context(), req, wire.New(wire.Layout32, id+100)); err == nil {
+			t.Error("an answer")
+		}
+		has := 0
+		if o.control.Valid() {
+			has = 1
+		}
+		if after := rightsIn(req) + k.released + has; after != before {
+			t.Errorf("%d: of %d rights %d are left or given back", id, before, after)
+		}
+	})
+}
+
+// rightsIn counts the rights that a received message owns.
+func rightsIn(m *mach.Message) (n int) {
+	for it, err := range m.Items() {
+		if err != nil {
+			break
+		}
+		if !it.Type.Moves() {
+			continue
+		}
+		if b, err := it.Bytes(); err == nil {
+			for i := range it.Ports() {
+				if it.Port(b, i).Valid() {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// A served is a tree that is served on the host.
+type served struct {
+	k    *portstest.Kernel
+	kern *countKernel
+	tree *Tree
+	fs   *translator.FS
+}
+
+func serve(t *testing.T, change func(*Config)) *served {
+	s := &served{k: portstest.New(t, wire.Layout32), kern: &countKernel{fakeKernel: newFakeKernel(t, nil), gone: map[mach.Port]bool{}}}
+	s.kern.ports = s.k
+	c := Config{MaxBytes: 1 << 20, MaxInodes: 100, Ports: s.k, Devices: MemoryDevices(), kernel: s.kern}
+	if change != nil {
+		change(&c)
+	}
+	s.tree = New(c)
+	fs, err := translator.NewFS(translator.Config{Root: s.tree.Root(), System: true, Ports: s.k, FSID: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.fs = fs
+	return s
+}
+
+// TestMap: who may write gets the memory object, who only reads a port that
+// only shows it; the object goes with the last right and keeps the file until
+// then.
+func TestMap(t *testing.T) {
+	s := serve(t, nil)
+	ctx := s.k.Context(t.Context())
+	f, err := s.fs.Open(ctx, translator.Root(), "f", proto.O_RDWR|proto.O_CREAT, 0o644, mach.Null)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.fs.Open(ctx, translator.Root(), "f", proto.O_READ, 0, mach.Null)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := proto.IOWrite(ctx, f, []byte("hello"), 0); err != nil {
+		t.Fatal(err)
+	}
+	rd, wr, err := proto.IOMap(ctx, f)
+	if err != nil || rd != wr || !rd.Valid() {
+		t.Errorf("to read and write: %v %v %v", rd, wr, err)
+	}
+	n := s.tree.files
+	ro, null, err := proto.IOMap(ctx, r)
+	if err != nil || ro == rd || !ro.Valid() || null.Valid() {
+		t.Errorf("to read: %v %v %v", ro, null, err)
+	}
+	// Its name goes, and who has it open; the object is still there.
+	root := n.Root()
+	if err := root.Unlink("f"); err != nil {
+		t.Fatal(err)
+	}
+	s.k.Release(f, r)
+	if n.Usage().Inodes != 2 {
+		t.Error("a file is gone that is mapped")
+	}
+	if s.k.Rights(rd) != 2 {
+		t.Errorf("%d rights to the object", s.k.Rights(rd))
+	}
+	s.k.Release(rd, wr)
+	if u := n.Usage(); u.Inodes != 1 || u.Bytes != 0 {
+		t.Errorf("left when nobody maps it: %+v", u)
+	}
+}
+
+// TestObjectAgain: an object whose port has gone has another for the next.
+func TestObjectAgain(t *testing.T) {
+	s := serve(t, nil)
+	n := s.tree.special(proto.S_IFREG | 0o600).(*regNode)
+	one, err := n.Map(t.Context(), mach.ProtRead|mach.ProtWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := n.object
+	o.handle(mach.PagerInit{Control: 77, Name: 78, PageSize: pageSize})
+	s.k.Release(one)
+	if o.control.Valid() || n.port != nil {
+		t.Error("the kernel is not forgotten")
+	}
+	two, err := n.Map(t.Context(), mach.ProtRead|mach.ProtWrite)
+	if err != nil || two == one || n.object != o || o.port != two {
+		t.Errorf("again: %v %v", two, err)
+	}
+	o.handle(mach.PagerInit{Control: 79, Name: 80, PageSize: pageSize})
+	// Without a name, the kernel need not keep its pages.
+	root := s.tree.files.Root()
+	if err := root.Unlink("100600"); err != nil {
+		t.Fatal(err)
+	}
+	n.Release()
+	if s.kern.forgot != 1 {
+		t.Errorf("told to forget %d times", s.kern.forgot)
+	}
+	s.k.Release(two)
+	if s.tree.files.Usage().Inodes != 1 {
+		t.Error("a file is left")
+	}
+	// No ports: an error, and nothing is held.
+	n = s.tree.special(proto.S_IFREG | 0o600).(*regNode)
+	s.k.Fail = proto.ENFILE
+	if _, err := n.Map(t.Context(), mach.ProtRead); err != proto.ENFILE {
+		t.Error(err)
+	}
+	s.k.Fail = nil
+}
+
+// TestSpecial: what mkfile made becomes something else, as mknod and symlink
+// do it.
+func TestSpecial(t *testing.T) {
+	s := serve(t, nil)
+	ctx := s.k.Context(t.Context())
+	root, err := s.fs.Root(ctx, translator.Root(), proto.O_READ, mach.Null)
+	if err != nil {
+		t.Fatal(err)
+	}
+	make := func(name, argz string) {
+		f, err := proto.DirMkfile(ctx, root, proto.O_WRITE, 0o644)
+		if err == nil {
+			err = proto.FileSetTranslator(ctx, f, proto.FS_TRANS_SET, 0, 0, []byte(argz), proto.Right{})
+		}
+		if err == nil {
+			err = proto.DirLink(ctx, root, f, name, 1)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		s.k.Release(f)
+	}
+	make("null", "/hurd/chrdev\x001\x003\x00")
+	make("link", "/hurd/symlink\x00null\x00")
+	make("fifo", "/hurd/fifo\x00")
+	make("sock", "/hurd/ifsock\x00")
+	make("blk", "/hurd/blkdev\x001\x001\x00")
+	for name, want := range map[string]uint32{"null": proto.S_IFCHR, "fifo": proto.S_IFIFO, "sock": proto.S_IFSOCK, "blk": proto.S_IFBLK, "link": proto.S_IFLNK} {
+		f, err := s.fs.Open(ctx, translator.Root(), name, proto.O_NOLINK|proto.O_NOTRANS, 0, mach.Null)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		st, err := proto.IOStat(ctx, f)
+		if err != nil || st.Mode&proto.S_IFMT != want {
+			t.Errorf("%s: mode %o, %v", name, st.Mode, err)
+		}
+		s.k.Release(f)
+	}
+	f, err := s.fs.Open(ctx, translator.Root(), "link", proto.O_RDWR, 0, mach.Null)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := proto.IOWrite(ctx, f, []byte("x"), -1); n != 1 || err != nil {
+		t.Errorf("write to null by a link: %d %v", n, err)
+	}
+	s.k.Release(f)
+	if _, err := s.fs.Open(ctx, translator.Root(), "blk", proto.O_READ, 0, mach.Null); !errors.Is(err, proto.ENXIO) {
+		t.Errorf("a block device: %v", err)
+	}
+}
+
+func TestSocketAddress(t *testing.T) {
+	made := []mach.Port{}
+	fail := error(nil)
+	var s *served
+	s = serve(t, func(c *Config) {
+		c.Fabricate = func(context.Context) (mach.Port, error) {
+			if fail != nil {
+				return mach.Null, fail
+			}
+			p := s.k.NewPort(nil)
+			made = append(made, p)
+			return p, nil
+		}
+	})
+	n := s.tree.special(proto.S_IFSOCK | 0o600).(*sockNode)
+	ask := func() (mach.Port, error) {
+		return n.Protocols(translator.Root(), 0)[0].(proto.IfsockServer).IfsockGetsockaddr(t.Context())
+	}
+	fail = proto.EIO
+	if _, err := ask(); err != proto.EIO {
+		t.Error(err)
+	}
+	fail = nil
+	a, err := ask()
+	b, err2 := ask()
+	if a != b || err != nil || err2 != nil || !slices.Equal(made, []mach.Port{a}) {
+		t.Errorf("%v %v, %v %v, made %v", a, err, b, err2, made)
+	}
+	s.kern.gone[a] = true // its server is gone: a new one
+	if c, err := ask(); c == a || err != nil || len(made) != 2 {
+		t.Errorf("after its server's death: %v %v", c, err)
+	}
+	released := s.kern.released
+	root := s.tree.files.Root()
+	if err := root.Unlink("140600"); err != nil {
+		t.Fatal(err)
+	}
+	n.Release()
+	if s.kern.released != released+1 {
+		t.Error("the address is kept")
+	}
+	none := New(Config{MaxBytes: 1, MaxInodes: 9, kernel: s.kern})
+	if _, err := (ifsock{node: none.special(proto.S_IFSOCK).(*sockNode)}).IfsockGetsockaddr(t.Context()); err != proto.EOPNOTSUPP {
+		t.Error(err)
+	}
+}
+
+func TestHandles(t *testing.T) {
+	s := serve(t, func(c *Config) { c.Generation = 5 })
+	root := s.tree.Root().(*dirNode)
+	n := s.tree.special(proto.S_IFREG | 0o600)
+	h, err := root.Handle(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := root.Node(t.Context(), h); got != n || err != nil {
+		t.Errorf("%v %v", got, err)
+	}
+	h[11]++
+	if _, err := root.Node(t.Context(), h); err != proto.ESTALE {
+		t.Error(err)
+	}
+	if _, err := root.Node(t.Context(), nil); err != proto.ESTALE {
+		t.Error(err)
+	}
+	st, err := root.StatFS(t.Context())
+	if err != nil || st.Blocks != 256 || st.Free != 256 || st.Files != 100 || st.FilesFree != 98 {
+		t.Errorf("%+v %v", st, err)
+	}
+	if _, err := n.(*regNode).WriteAt(t.Context(), []byte("x"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if st, _ := root.StatFS(t.Context()); st.Free != 255 {
+		t.Errorf("%+v", st)
+	}
+}
