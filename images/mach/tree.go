@@ -18,6 +18,7 @@ import (
 
 	"hurdlab/images"
 	"hurdlab/images/mach/memfs"
+	"hurdlab/images/mach/tools"
 	"hurdlab/internal/fsatomic"
 	goport "hurdlab/patches/go"
 )
@@ -47,11 +48,8 @@ var programs = []program{
 	{name: "password", path: "/hurd/password"},
 	{name: "sshd", path: "/bin/sshd"},
 	{name: "sh", path: "/bin/sh"},
-	{name: "tools", path: "/bin/tools", links: toolNames},
+	{name: "tools", path: "/bin/tools", links: tools.Names()},
 }
-
-// toolNames are the names that the tools are called by.
-var toolNames = strings.Fields("cat cp fsysopts kill ln ls mkdir mv portinfo ps rm settrans showtrans stat vmstat")
 
 // An entry is a file of the tree that is no program.
 type entry struct {
@@ -141,8 +139,10 @@ func (m *image) buildSystem(ctx context.Context, p images.Progress) (s *system, 
 		have = append(have, g)
 		args = append(args, "./"+pkg)
 	}
-	cmd := tc.Command(ctx, args...)
-	cmd.Dir = m.opt.Source
+	cmd, err := tc.CommandIn(ctx, m.opt.Source, args...)
+	if err != nil {
+		return nil, err
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
