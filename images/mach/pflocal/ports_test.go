@@ -25,12 +25,12 @@ type client struct {
 	ctx    context.Context
 	ports  *Ports
 	server mach.Port
-	met    mach.Port // what the authentication server gave away
+	met    chan mach.Port // what the authentication server gave away
 }
 
 func newClient(t *testing.T) *client {
 	k := portstest.New(t, wire.Layout32)
-	c := &client{T: t, k: k, ctx: k.Context(t.Context())}
+	c := &client{T: t, k: k, ctx: k.Context(t.Context()), met: make(chan mach.Port, 1)}
 	c.ports = NewPorts(&ioport.Host{Export: k, Auth: k.NewPort(proto.Handler(&auth{c: c}))})
 	p, err := k.Export(proto.Handler(c.ports.Protocols(translator.Root(), 0)...), ports.Options{})
 	c.ok(err)
@@ -244,10 +244,11 @@ func TestUsers(t *testing.T) {
 	s := c.socket(proto.SOCK_STREAM)
 	rend := c.k.NewPort(nil)
 	c.ok(proto.IOReauthenticate(c.ctx, s, proto.Copy(rend)))
-	if n := c.k.Rights(rend); n != 1 {
-		t.Errorf("%d rights to the rendezvous", n)
+	met := <-c.met
+	if _, err := proto.IOGetOwner(c.ctx, met); err != nil { // waits until it is known
+		t.Error(err)
 	}
-	if u, _ := c.ports.host.Client(c.met); u == nil || !u.User.Has(1000) || u.User.IsRoot() {
+	if u, _ := c.ports.host.Client(met); u == nil || !u.User.Has(1000) || u.User.IsRoot() {
 		t.Errorf("reauthenticated: %v", u)
 	}
 	p, err := proto.IORestrictAuth(c.ctx, s, nil, nil)
@@ -255,7 +256,7 @@ func TestUsers(t *testing.T) {
 	if u, _ := c.ports.host.Client(p); u.User.IsRoot() {
 		t.Error("still root")
 	}
-	c.end(s, p, rend, c.met)
+	c.end(s, p, rend, met)
 }
 
 // auth is an authentication server for user 1000.
@@ -265,8 +266,8 @@ type auth struct {
 }
 
 func (a *auth) AuthServerAuthenticate(_ context.Context, rend mach.Port, newport proto.Right) (euids, auids, egids, agids []int32, err error) {
-	a.c.met = newport.Port
 	a.c.k.Release(rend)
+	a.c.met <- newport.Port
 	return []int32{1000}, nil, []int32{1000}, nil, nil
 }
 
