@@ -269,6 +269,7 @@ const (
 	hurdBlkdev  = "/hurd/blkdev"
 	hurdFifo    = "/hurd/fifo"
 	hurdIfsock  = "/hurd/ifsock"
+	hurdMagic   = "/hurd/magic"
 )
 
 // command returns the command line of the passive translator of s, or of the
@@ -398,6 +399,9 @@ func (w *walker) translated(p *position) bool {
 // gone and there is no other.
 func (w *walker) translate(child *position, last bool) (r result, ok bool, err error) {
 	s, dir := child.hold(w.fs), w.at.hold(w.fs)
+	if name, err := s.magic(w.ctx); name != "" || err != nil {
+		return result{retry: proto.RetryMagical, name: join(name, w.remaining())}, true, err
+	}
 	at := whereabouts{dir, w.origin, w.at.path, child.path}
 	// What ".." is at the translator's root: a port for nobody.
 	dotdot, err := w.fs.right(w.fs.newPeropen(dir.use(), w.origin, w.at.path, 0), User{})
@@ -430,6 +434,22 @@ func (w *walker) translate(child *position, last bool) (r result, ok bool, err e
 		return r, true, nil
 	}
 	return r, true, fmt.Errorf("translator: %w", proto.EDIED)
+}
+
+// magic returns what a client is to look up by itself at s ("fd", "tty"), or
+// nothing: the translator /hurd/magic is one that the library is itself, like
+// those that stand for types.
+func (s *node) magic(ctx context.Context) (string, error) {
+	t, ok := s.Node.(Translated)
+	if !ok || s.trans.active() {
+		return "", nil
+	}
+	argz, err := t.Translator(ctx)
+	if err != nil || !bytes.HasPrefix(argz, []byte(hurdMagic+"\x00")) {
+		return "", err
+	}
+	args := hurd.ParseArgz(argz)
+	return args[len(args)-1], nil
 }
 
 // join appends what is left of a path to what a retry says.

@@ -75,7 +75,6 @@ var tree = []entry{
 	{path: "/bin", mode: fs.ModeDir | 0o755},
 	{path: "/dev", mode: fs.ModeDir | 0o755},
 	{path: "/dev/console", mode: fs.ModeCharDevice | 0o600, major: 5, minor: 1},
-	{path: "/dev/fd", mode: fs.ModeSymlink | 0o777, target: "/proc/self/fd"},
 	{path: "/dev/full", mode: fs.ModeCharDevice | 0o666, major: 1, minor: 7},
 	{path: "/dev/null", mode: fs.ModeCharDevice | 0o666, major: 1, minor: 3},
 	{path: "/dev/random", mode: fs.ModeCharDevice | 0o666, major: 1, minor: 8},

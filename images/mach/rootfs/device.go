@@ -17,7 +17,6 @@ const (
 	DevFull    = 1<<8 | 7
 	DevRandom  = 1<<8 | 8
 	DevURandom = 1<<8 | 9
-	DevTTY     = 5<<8 | 0
 	DevConsole = 5<<8 | 1
 	DevTime    = 10<<8 | 135
 )
@@ -31,6 +30,13 @@ var deviceNodes = []struct {
 	{"null", DevNull, 0o666}, {"zero", DevZero, 0o666}, {"full", DevFull, 0o666},
 	{"random", DevRandom, 0o644}, {"urandom", DevURandom, 0o644},
 	{"console", DevConsole, 0o600}, {"time", DevTime, 0o644},
+}
+
+// magicNodes are the nodes of /dev that each client looks up by itself, and
+// their passive translators.
+var magicNodes = map[string]string{
+	"fd":  "/hurd/magic\x00--directory\x00fd\x00",
+	"tty": "/hurd/magic\x00tty\x00",
 }
 
 // MakeDevices makes the nodes of devices in /dev, and /dev, as far as they are
@@ -55,6 +61,19 @@ func (t *Tree) MakeDevices() error {
 			return err
 		}
 		n.Release()
+	}
+	for name, argz := range magicNodes {
+		n, err := dev.Create(name, memfs.Attr{Mode: proto.S_IFREG | 0o666})
+		if err == proto.EEXIST {
+			continue
+		}
+		if err == nil {
+			err = n.SetTranslator([]byte(argz))
+			n.Release()
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -407,3 +407,29 @@ func TestHandles(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// TestMagic: what a client has to look up by itself.
+func TestMagic(t *testing.T) {
+	s := serve(t, nil)
+	ctx := s.k.Context(t.Context())
+	if err := s.tree.MakeDevices(); err != nil {
+		t.Fatal(err)
+	}
+	root, err := s.fs.Root(ctx, translator.Root(), proto.O_READ, mach.Null)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"dev/fd/3": "fd/3", "dev/fd/3/x": "fd/3/x", "dev/tty": "tty", "dev/fd": "fd"} {
+		retry, name, port, err := proto.DirLookup(ctx, root, path, proto.O_READ, 0)
+		if retry != proto.RetryMagical || name != want || port.Valid() || err != nil {
+			t.Errorf("%s: retry %d with %q, %v, %v", path, retry, name, port, err)
+		}
+	}
+	_, _, node, err := proto.DirLookup(ctx, root, "dev/tty", proto.O_NOTRANS, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if argz, err := proto.FileGetTranslator(ctx, node); string(argz) != "/hurd/magic\x00tty\x00" || err != nil {
+		t.Errorf("%q %v", argz, err)
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -34,6 +35,9 @@ func main() {
 	tree := flag.String("tree", "rd0", "`device` with a tar of the tree")
 	start := flag.String("startup", "hurd/startup", "`path` of the startup server's program, in the tree")
 	flag.Parse()
+	// Go lets a heap grow to 4 MiB before it looks what of it is garbage. That
+	// is much where the whole machine has 96, and what lives here is less.
+	debug.SetGCPercent(50)
 	if err := run(context.Background(), mach.Port(*execTask), *tree, *start); err != nil {
 		fmt.Println("rootfs: the node cannot go on:", err)
 		// Without a root file system there is nothing to save.
