@@ -1,10 +1,12 @@
 package fstest
 
 import (
+	"context"
 	"encoding/binary"
 	"os/exec"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // The times that mean the present, and no change.
@@ -23,9 +25,6 @@ func becomes(cmd *exec.Cmd, u User) {
 	}
 }
 
-// protocolCases need the protocol.
-func protocolCases() []Case { return nil }
-
 // direntOf is the first entry of what ReadDirent gives.
 func direntOf(b []byte) (ino uint64, reclen int, name string) {
 	ino = binary.NativeEndian.Uint64(b)
@@ -33,3 +32,8 @@ func direntOf(b []byte) (ino uint64, reclen int, name string) {
 	name, _, _ = strings.Cut(string(b[19:reclen]), "\x00")
 	return ino, reclen, name
 }
+
+// haveProtocol says whether the file systems of this OS speak it.
+const haveProtocol = false
+
+func runHere(context.Context, Case, string, time.Duration) Result { panic("there is no protocol") }

@@ -24,6 +24,8 @@ type T struct {
 	ctx  context.Context
 	dir  string
 	crew *crew
+	// protocol is there in cases about the protocol alone.
+	protocol *P
 
 	mu       sync.Mutex
 	status   Status
