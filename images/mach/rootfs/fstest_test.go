@@ -39,6 +39,9 @@ func TestProtocol(t *testing.T) {
 		Lacks:   fstest.Mapping,
 		Timeout: 10 * time.Second,
 	}
+	// The control port and that of the file system's identity are made when
+	// they are first asked for, and stay.
+	before, rights := len(k.Ports()), k.Rights(root)
 	err = fstest.RunProtocol(ctx, server, fstest.ProtocolCases(), func(r fstest.Result) {
 		switch r.Status {
 		case fstest.Failed:
@@ -49,5 +52,11 @@ func TestProtocol(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if n := len(k.Ports()); n > before+2 {
+		t.Errorf("%d ports at the beginning, %d at the end", before, n)
+	}
+	if n := k.Rights(root); n != rights {
+		t.Errorf("%d rights to the root at the beginning, %d at the end", rights, n)
 	}
 }
