@@ -48,6 +48,9 @@ type Child struct {
 	parent *Process
 }
 
+// Wait waits until the child has ended, and reaps it.
+func (c *Child) Wait(ctx context.Context) (WaitStatus, error) { return c.parent.Wait(ctx, c.PID) }
+
 // Spawn starts a program: hurd-protocol.md 4.7. If it returns an error, there
 // is no child.
 func (p *Process) Spawn(ctx context.Context, s Spawn) (*Child, error) {
@@ -187,11 +190,11 @@ func (w WaitStatus) Signal() int {
 	return 0 // it is stopped
 }
 
-// Wait waits until the child has ended, and reaps it.
-func (c *Child) Wait(ctx context.Context) (WaitStatus, error) {
-	status, _, _, _, err := proto.ProcWait(ctx, c.parent.Proc, c.PID, 0)
+// Wait waits until a child has ended, and reaps it.
+func (p *Process) Wait(ctx context.Context, pid int32) (WaitStatus, error) {
+	status, _, _, _, err := proto.ProcWait(ctx, p.Proc, pid, 0)
 	if err != nil {
-		return 0, fmt.Errorf("wait for process %d: %w", c.PID, err)
+		return 0, fmt.Errorf("wait for process %d: %w", pid, err)
 	}
 	return WaitStatus(status), nil
 }

@@ -42,6 +42,9 @@ type Config struct {
 	// Authorized lists the keys that may log in, as User.
 	Authorized []ssh.PublicKey
 	User       string
+	// Authorize, if set, decides in their place whether a key may log in as a
+	// user.
+	Authorize func(user string, key ssh.PublicKey) error
 	// Run runs the command of a session and returns how it ended. The context
 	// ends when the client goes away or closes the session.
 	Run func(ctx context.Context, s *Session) Exit
@@ -54,6 +57,8 @@ type Config struct {
 
 // A Session is one command of a client.
 type Session struct {
+	// User is who has logged in.
+	User string
 	// Command is the command line as the client sent it; empty if it asked
 	// for a shell.
 	Command string
@@ -107,16 +112,21 @@ func New(cfg Config) (*Server, error) {
 	for _, k := range cfg.Authorized {
 		keys[string(k.Marshal())] = true
 	}
+	if cfg.Authorize == nil {
+		cfg.Authorize = func(user string, key ssh.PublicKey) error {
+			if user != cfg.User {
+				return fmt.Errorf("no user %q", user)
+			}
+			if !keys[string(key.Marshal())] {
+				return fmt.Errorf("key %s is not authorized", ssh.FingerprintSHA256(key))
+			}
+			return nil
+		}
+	}
 	sc := &ssh.ServerConfig{
 		ServerVersion: "SSH-2.0-hurdlab",
 		PublicKeyCallback: func(c ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-			if c.User() != cfg.User {
-				return nil, fmt.Errorf("no user %q", c.User())
-			}
-			if !keys[string(key.Marshal())] {
-				return nil, fmt.Errorf("key %s is not authorized", ssh.FingerprintSHA256(key))
-			}
-			return nil, nil
+			return nil, cfg.Authorize(c.User(), key)
 		},
 	}
 	// The cheapest for a processor without instructions for cryptography: a
@@ -221,7 +231,7 @@ func (s *Server) serveConn(ctx context.Context, c net.Conn) error {
 		}
 		sessions.Go(func() {
 			defer func() { <-tokens }()
-			s.serveSession(ctx, ch, reqs)
+			s.serveSession(ctx, conn.User(), ch, reqs)
 		})
 	}
 	return nil
@@ -229,14 +239,14 @@ func (s *Server) serveConn(ctx context.Context, c net.Conn) error {
 
 // serveSession serves a channel: requests that prepare the command, the
 // command, and signals to it.
-func (s *Server) serveSession(ctx context.Context, ch ssh.Channel, reqs <-chan *ssh.Request) {
+func (s *Server) serveSession(ctx context.Context, user string, ch ssh.Channel, reqs <-chan *ssh.Request) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// Requests that nobody takes would hold up the whole connection.
 	defer func() { go ssh.DiscardRequests(reqs) }()
 	defer ch.Close()
 	signals := make(chan string, 16)
-	sess := &Session{Stdin: ch, Stdout: ch, Stderr: ch.Stderr(), Signals: signals}
+	sess := &Session{User: user, Stdin: ch, Stdout: ch, Stderr: ch.Stderr(), Signals: signals}
 	envSize := 0
 	var ended chan struct{} // non-nil once the command runs
 	for {
