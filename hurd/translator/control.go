@@ -207,7 +207,7 @@ func (c *controller) FsysGetfile(ctx context.Context, uids, gids []int32, handle
 	}
 	o := newOrigin(mach.Null)
 	defer o.release(c.fs)
-	return c.fs.right(c.fs.newPeropen(s, o, "", may), u)
+	return c.fs.right(c.fs.newPeropen(s, o, where{}, may), u)
 }
 
 func (c *controller) FsysSyncfs(ctx context.Context, wait, children int32) error {

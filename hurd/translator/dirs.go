@@ -106,7 +106,7 @@ func (p *protid) DirMkfile(ctx context.Context, flags, mode int32) (mach.Port, e
 	if err != nil {
 		return mach.Null, err
 	}
-	o := p.fs.newPeropen(p.fs.get(n, true), p.open.origin, "", flags&openModes)
+	o := p.fs.newPeropen(p.fs.get(n, true), p.open.origin, where{}, flags&openModes)
 	return p.fs.right(o, p.user)
 }
 
@@ -391,13 +391,6 @@ func (p *protid) rename(ctx context.Context, name string, to *protid, newName st
 		return err
 	}
 	p.fs.dismiss(ctx, c)
-	if s := p.fs.find(n); s != nil {
-		// Where it says that it was found is no more.
-		if isDir && from != target {
-			s.place.Store(&place{node: n, up: &place{node: target.Node}})
-		}
-		s.put()
-	}
 	from.watch.dir(ctx, from, proto.DirChangedUnlink, name)
 	target.watch.dir(ctx, target, proto.DirChangedNew, newName)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"hurdlab/hurd"
 	"hurdlab/hurd/proto"
@@ -54,7 +55,7 @@ func (p *protid) exec(ctx context.Context, x *program) error {
 		}
 	}
 	// What the exec server reads the program by, for the same user.
-	file, err := p.fs.right(p.fs.newPeropen(n.use(), p.open.origin, p.open.path, mayRead|mayExec), p.user)
+	file, err := p.fs.right(p.fs.newPeropen(n.use(), p.open.origin, p.open.at, mayRead|mayExec), p.user)
 	if err != nil {
 		return err
 	}
@@ -144,6 +145,9 @@ func (fs *FS) findExec(ctx context.Context) (*control, error) {
 	return c, nil
 }
 
+// reauthTimeout bounds the wait for one port of a program with set ids.
+const reauthTimeout = 2 * time.Second
+
 // setID makes the program of a file with S_ISUID or S_ISGID run as the file's
 // owner or group. It replaces the arrays of ports of x; give gives back the
 // rights that it made.
@@ -182,6 +186,10 @@ func (fs *FS) setID(ctx context.Context, st *Stat, x *program) (give func(), err
 		if !p.Valid() {
 			return
 		}
+		// What does not know the routine, or never goes to the authentication
+		// server, stays as it is.
+		ctx, cancel := context.WithTimeout(ctx, reauthTimeout)
+		defer cancel()
 		if q, err := hurd.Reauthenticate(ctx, handle, *p); err == nil {
 			made = append(made, q)
 			*p = q

@@ -239,7 +239,7 @@ func (p *protid) FileGetfh(ctx context.Context) ([]byte, error) {
 
 // FileGetlinknode returns a port that dir_link takes and nothing else need.
 func (p *protid) FileGetlinknode(context.Context) (mach.Port, error) {
-	o := p.fs.newPeropen(p.open.node.use(), p.open.origin, "", 0)
+	o := p.fs.newPeropen(p.open.node.use(), p.open.origin, p.open.at, 0)
 	return p.fs.right(o, p.user)
 }
 
@@ -251,7 +251,7 @@ func (p *protid) FileReparent(ctx context.Context, parent mach.Port) (mach.Port,
 	}
 	r := newOrigin(parent)
 	r.shadow = n.use()
-	o := p.fs.newPeropen(n.use(), r, "", p.open.how|p.open.modes.Load())
+	o := p.fs.newPeropen(n.use(), r, where{}, p.open.how|p.open.modes.Load())
 	port, err := p.fs.right(o, p.user)
 	if err != nil {
 		r.dotdot = mach.Null // the request's again

@@ -180,9 +180,8 @@ func (o *origin) top(n Node, root *node) bool {
 // A node is what the library knows of a Node that is in use.
 type node struct {
 	Node
-	fs    *FS
-	place atomic.Pointer[place] // where it is, if the Node does not know
-	refs  int                   // guarded by fs.mu
+	fs   *FS
+	refs int // guarded by fs.mu
 
 	lock  mutex  // who changes the contents or the directory
 	trans box    // translator
@@ -194,7 +193,16 @@ type node struct {
 	epoch atomic.Uint32
 }
 
-// A place is where a directory was found that does not know its parent.
+// A where is where a node was found.
+type where struct {
+	// path is its path from the file system's root, if it is known: of
+	// directories, programs, and what translators sit on.
+	path string
+	// place is that of a directory that does not know its parent.
+	place *place
+}
+
+// A place is a directory and the one that it was found in.
 type place struct {
 	node Node
 	up   *place // nil: the root

@@ -353,7 +353,7 @@ func (p *protid) IOReauthenticate(ctx context.Context, rendezvous mach.Port) err
 	q.ready = make(chan struct{})
 	right, err := fs.export(q)
 	if err != nil {
-		return err
+		right = mach.Null // the client waits for an answer: it gets none of it
 	}
 	if auth := fs.authPort(); auth != mach.Null {
 		// The client may give back its right to p as soon as it has the new
@@ -366,8 +366,10 @@ func (p *protid) IOReauthenticate(ctx context.Context, rendezvous mach.Port) err
 			q.user, _ = newUser(uids, gids)
 		}
 	}
-	q.serve()
-	close(q.ready)
+	if err == nil {
+		q.serve()
+		close(q.ready)
+	}
 	fs.ports.Release(rendezvous, right)
 	return nil
 }

@@ -70,7 +70,7 @@ func (p *protid) dots(ctx context.Context) (self, up Dirent, err error) {
 	if p.open.origin.top(n.Node, p.fs.root) {
 		return self, up, nil
 	}
-	if parent, own, err := n.parent(ctx); err == nil {
+	if parent, own, err := n.parent(ctx, p.open.at.place); err == nil {
 		if st, err := parent.Stat(ctx); err == nil {
 			up.Ino = st.Ino
 		}
@@ -83,12 +83,12 @@ func (p *protid) dots(ctx context.Context) (self, up Dirent, err error) {
 
 // parent returns what ".." is of a directory that is not the root, and whether
 // the reference is the caller's.
-func (n *node) parent(ctx context.Context) (parent Node, own bool, err error) {
+func (n *node) parent(ctx context.Context, at *place) (parent Node, own bool, err error) {
 	if x, ok := n.Node.(Parent); ok {
 		parent, err = x.Parent(ctx)
 		return parent, err == nil, err
 	}
-	if at := n.place.Load(); at != nil && at.up != nil {
+	if at != nil && at.up != nil {
 		return at.up.node, false, nil
 	}
 	return n.fs.root.Node, false, nil

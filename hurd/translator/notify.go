@@ -135,3 +135,31 @@ func (fs *FS) DirChanged(ctx context.Context, n Node, change int32, name string)
 		s.put()
 	}
 }
+
+// Forget drops all ports that want to hear of changes: some may be of nodes
+// of this file system itself, which then never go by themselves.
+func (fs *FS) Forget(ctx context.Context) {
+	fs.mu.Lock()
+	var list []*node
+	for _, n := range fs.nodes {
+		if n.watch.any.Load() {
+			n.refs++
+			list = append(list, n)
+		}
+	}
+	fs.mu.Unlock()
+	for _, n := range list {
+		n.watch.mu.Lock()
+		for _, x := range n.watch.list {
+			fs.ports.Release(x.port)
+		}
+		had := len(n.watch.list) > 0
+		n.watch.list = nil
+		n.watch.any.Store(false)
+		n.watch.mu.Unlock()
+		if had {
+			n.put()
+		}
+		n.put()
+	}
+}

@@ -16,9 +16,9 @@ type peropen struct {
 	fs     *FS
 	node   *node   // a reference
 	origin *origin // a reference
-	path   string  // from the file system's root; of directories, programs and what translators sit on
-	file   File    // of an Opener; or nil
-	how    int32   // O_READ, O_WRITE, O_EXEC
+	at     where
+	file   File  // of an Opener; or nil
+	how    int32 // O_READ, O_WRITE, O_EXEC
 	refs   atomic.Int32
 
 	modes atomic.Int32 // O_CHANGEABLE
@@ -32,8 +32,8 @@ type peropen struct {
 const openModes = proto.O_READ | proto.O_WRITE | proto.O_EXEC | proto.O_CHANGEABLE
 
 // newPeropen takes over the reference to n and makes one to o.
-func (fs *FS) newPeropen(n *node, o *origin, path string, flags int32) *peropen {
-	p := &peropen{fs: fs, node: n, origin: o.use(), path: path, how: flags & mayAll}
+func (fs *FS) newPeropen(n *node, o *origin, at where, flags int32) *peropen {
+	p := &peropen{fs: fs, node: n, origin: o.use(), at: at, how: flags & mayAll}
 	p.modes.Store(flags & proto.O_CHANGEABLE)
 	p.seek.init()
 	p.refs.Store(1)

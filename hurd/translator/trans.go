@@ -178,7 +178,7 @@ func (b *box) fetch(ctx context.Context, s *node, at whereabouts) (*control, err
 			go func() {
 				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 				defer cancel()
-				b.begin(ctx, r, s, whereabouts{dir, origin, at.path, at.child}, argz, &st)
+				b.begin(ctx, r, s, whereabouts{dir, origin, at.where, at.child}, argz, &st)
 				origin.release(s.fs)
 				dir.put()
 				s.put()
@@ -200,8 +200,8 @@ func (b *box) fetch(ctx context.Context, s *node, at whereabouts) (*control, err
 type whereabouts struct {
 	dir    *node
 	origin *origin
-	path   string
-	child  string // the path of the node
+	where
+	child string // the path of the node
 }
 
 // begin starts the translator argz of s.
@@ -230,7 +230,7 @@ func (b *box) begin(ctx context.Context, r *start, s *node, at whereabouts, argz
 // startTranslator starts a program at s, as the owner of s.
 func (fs *FS) startTranslator(ctx context.Context, s *node, at whereabouts, argz []byte, st *Stat) (mach.Port, error) {
 	owner := User{UIDs: []uint32{st.UID}, GIDs: []uint32{st.GID}}
-	cwd, err := fs.right(fs.newPeropen(at.dir.use(), at.origin, at.path, 0), User{})
+	cwd, err := fs.right(fs.newPeropen(at.dir.use(), at.origin, at.where, 0), User{})
 	if err != nil {
 		return mach.Null, err
 	}
@@ -239,7 +239,7 @@ func (fs *FS) startTranslator(ctx context.Context, s *node, at whereabouts, argz
 		Argz: argz, CWD: cwd, Owner: &hurd.Owner{UID: st.UID, GID: st.GID}, Stderr: fs.config.Stderr,
 		Auth: fs.authPort(), Proc: mach.Port(fs.proc.Load()), Ports: fs.ports,
 		Underlying: func(ctx context.Context, flags int32) (mach.Port, error) {
-			return fs.right(fs.newPeropen(s.use(), at.origin, "", flags&openModes), owner)
+			return fs.right(fs.newPeropen(s.use(), at.origin, where{path: at.child}, flags&openModes), owner)
 		},
 	}
 	if fs.config.System {
@@ -402,9 +402,9 @@ func (w *walker) translate(child *position, last bool) (r result, ok bool, err e
 	if name, err := s.magic(w.ctx); name != "" || err != nil {
 		return result{retry: proto.RetryMagical, name: join(name, w.remaining())}, true, err
 	}
-	at := whereabouts{dir, w.origin, w.at.path, child.path}
+	at := whereabouts{dir, w.origin, w.at.where, child.path}
 	// What ".." is at the translator's root: a port for nobody.
-	dotdot, err := w.fs.right(w.fs.newPeropen(dir.use(), w.origin, w.at.path, 0), User{})
+	dotdot, err := w.fs.right(w.fs.newPeropen(dir.use(), w.origin, w.at.where, 0), User{})
 	if err != nil {
 		return r, false, err
 	}
@@ -513,7 +513,7 @@ func (p *protid) FileSetTranslator(ctx context.Context, passiveFlags, activeFlag
 	}
 	if setActive {
 		// What could fail has not.
-		return n.trans.set(n, p.open.path, active, exclusive)
+		return n.trans.set(n, p.open.at.path, active, exclusive)
 	}
 	p.fs.ports.Release(active)
 	return nil

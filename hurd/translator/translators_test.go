@@ -444,3 +444,22 @@ func (l link) Stat(context.Context) (translator.Stat, error) {
 }
 
 func (l link) Readlink(context.Context) (string, error) { return string(l), nil }
+
+type optioned struct {
+	*world
+	control mach.Port
+}
+
+// optionsWorld is a file system with two options.
+func optionsWorld(t testing.TB) (c optioned, options func() string) {
+	var text translator.Text
+	set := flag.NewFlagSet("", flag.ContinueOnError)
+	set.Var(&text, "contents", "")
+	set.Int("last", 3, "")
+	w := newWorld(t, func(c *translator.Config) { c.Options = set })
+	control, err := w.fs.Control(w.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return optioned{w, control}, func() string { return text.String() + set.Lookup("last").Value.String() }
+}

@@ -31,22 +31,22 @@ type result struct {
 
 // DirLookup is hurd-protocol.md 5.4.
 func (p *protid) DirLookup(ctx context.Context, name string, flags, mode int32) (int32, string, mach.Port, error) {
-	r, err := p.fs.lookupFrom(ctx, p.open.node, p.open.origin, p.open.path, p.user, name, flags, mode)
+	r, err := p.fs.lookupFrom(ctx, p.open.node, p.open.origin, p.open.at, p.user, name, flags, mode)
 	return r.retry, r.name, r.port, err
 }
 
 // lookup looks a path up from the directory n.
 func (fs *FS) lookup(ctx context.Context, n *node, o *origin, u User, name string, flags, mode int32) (result, error) {
-	return fs.lookupFrom(ctx, n, o, "", u, name, flags, mode)
+	return fs.lookupFrom(ctx, n, o, where{}, u, name, flags, mode)
 }
 
-func (fs *FS) lookupFrom(ctx context.Context, n *node, o *origin, at string, u User, name string, flags, mode int32) (result, error) {
+func (fs *FS) lookupFrom(ctx context.Context, n *node, o *origin, at where, u User, name string, flags, mode int32) (result, error) {
 	w := walker{fs: fs, ctx: ctx, user: u, origin: o, flags: flags & serverFlags, mode: uint32(mode)}
 	st, err := n.Stat(ctx)
 	if err != nil {
 		return result{}, err
 	}
-	w.at = position{node: n.Node, state: n.use(), st: st, place: n.place.Load(), path: at}
+	w.at = position{node: n.Node, state: n.use(), st: st, where: at}
 	r, err := w.walk(name)
 	w.at.drop()
 	if err == nil && len(r.name) > proto.MaxString {
@@ -78,8 +78,7 @@ type position struct {
 	own   bool  // a reference to node, which is the walker's
 	state *node // a reference, if not nil; then own is false
 	st    Stat
-	place *place
-	path  string
+	where
 }
 
 // hold returns what is known of the node.
@@ -87,9 +86,6 @@ func (p *position) hold(fs *FS) *node {
 	if p.state == nil {
 		p.state = fs.get(p.node, p.own)
 		p.own = false
-		if p.place != nil {
-			p.state.place.CompareAndSwap(nil, p.place)
-		}
 	}
 	return p.state
 }
@@ -227,7 +223,7 @@ func (w *walker) up() (position, error) {
 	if w.origin.top(w.at.node, w.fs.root) {
 		return w.here(), nil
 	}
-	p := position{path: path.Dir(w.at.path)}
+	p := position{where: where{path: path.Dir(w.at.path)}}
 	if p.path == "." || p.path == "/" {
 		p.path = ""
 	}
@@ -267,7 +263,9 @@ func (w *walker) below(name string, n Node) (position, error) {
 			}
 		}
 	}
-	p.path = w.at.path + "/" + name
+	if len(w.at.path)+len(name) < maxPath {
+		p.path = w.at.path + "/" + name
+	}
 	return p, nil
 }
 
@@ -383,9 +381,9 @@ func (w *walker) open(p *position, made bool) (result, error) {
 	if flags&proto.O_NOATIME != 0 && !w.user.Owns(p.st) {
 		flags &^= proto.O_NOATIME
 	}
-	o := w.fs.newPeropen(p.hold(w.fs).use(), w.origin, "", flags&openModes)
+	o := w.fs.newPeropen(p.hold(w.fs).use(), w.origin, where{place: p.place}, flags&openModes)
 	if typ == proto.S_IFDIR || want&mayExec != 0 || flags&proto.O_NOTRANS != 0 {
-		o.path = p.path
+		o.at.path = p.path
 	}
 	if err := w.begin(o, flags); err != nil {
 		o.put()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"hurdlab/hurd/ports"
 	"hurdlab/hurd/proto"
@@ -104,12 +105,21 @@ func (h *handle) AuthUserAuthenticate(ctx context.Context, rendezvous mach.Port)
 
 func (h *handle) AuthServerAuthenticate(ctx context.Context, rendezvous mach.Port, newport proto.Right) (euids, auids, egids, agids []int32, err error) {
 	m := h.auth.meeting(rendezvous)
-	select {
-	case u := <-m.user:
-		m.server <- newport.Port
-		h.auth.k.Release(rendezvous)
-		return u.euids, u.auids, u.egids, u.agids, nil
-	case <-ctx.Done():
-		return nil, nil, nil, nil, context.Cause(ctx)
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case u := <-m.user:
+			m.server <- newport.Port
+			h.auth.k.Release(rendezvous)
+			return u.euids, u.auids, u.egids, u.agids, nil
+		case <-look.C:
+			if h.auth.k.Rights(rendezvous) < 0 {
+				h.auth.over(rendezvous)
+				return nil, nil, nil, nil, proto.EINVAL // the client is gone
+			}
+		case <-ctx.Done():
+			return nil, nil, nil, nil, context.Cause(ctx)
+		}
 	}
 }
