@@ -22,6 +22,8 @@ func hurdTools() map[string]tool {
 		"free":      {"", free},
 		"fsysopts":  {"[-R] FILE [OPTION...]", fsysopts},
 		"halt":      {"", halt},
+		"netstat":   {"", netstat},
+		"ping":      {"[-c COUNT] [-s SIZE] [-i SECONDS] [-W SECONDS] HOST", ping},
 		"portinfo":  {"[-v] PID...", portinfo},
 		"ps":        {"[PID...]", ps},
 		"reboot":    {"", reboot},

@@ -3,6 +3,7 @@ package tools
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -469,5 +470,24 @@ func TestOptions(t *testing.T) {
 		if _, _, err := c.options("ab: long value:"); err == nil {
 			t.Errorf("%q is accepted", args)
 		}
+	}
+}
+
+func TestPing(t *testing.T) {
+	// The sum of a message with its sum is none.
+	b := []byte{8, 0, 0, 0, 0x12, 0x34, 0, 1, 5}
+	sum := checksum(b)
+	b[2], b[3] = byte(sum>>8), byte(sum)
+	equal(t, checksum(b), 0)
+	if _, err := dialICMP(net.IPv4(127, 0, 0, 1)); err != nil {
+		t.Skip("no ICMP here: ", err)
+	}
+	for _, size := range []string{"0", "56", "1000"} {
+		if out := must(t, "ping", "-c", "2", "-i", "0", "-s", size, "127.0.0.1"); !strings.HasSuffix(out, "2 sent, 2 received\n") {
+			t.Errorf("%s bytes: %s", size, out)
+		}
+	}
+	if status, _, errs := run(t, "", "ping", "-c", "1", "no.such.host.invalid"); status != 1 || !strings.Contains(errs, "no.such.host.invalid") {
+		t.Errorf("a host that is not: %d %q", status, errs)
 	}
 }
