@@ -219,7 +219,7 @@ type how int
 
 const (
 	mapped how = iota // pages of the file
-	read              // a page that is put together
+	readIn            // a page that is put together
 	zero
 )
 
@@ -253,7 +253,7 @@ func (s segment) pieces(mapping bool) []piece {
 		default:
 			lo := max(at, s.addr)
 			hi := uint32(min(uint64(at)+pageSize, dataEnd))
-			list = append(list, piece{addr: at, size: pageSize, how: read, off: s.off + (lo - s.addr), skip: lo - at, n: hi - lo})
+			list = append(list, piece{addr: at, size: pageSize, how: readIn, off: s.off + (lo - s.addr), skip: lo - at, n: hi - lo})
 			at += pageSize
 		}
 	}

@@ -552,6 +552,9 @@ func (j *job) start(info *bootInfo, pc, sp uint32) (err error) {
 		return err
 	}
 	err = k.SetPorts(j.task, right)
+	if err != nil {
+		info.takeRights() // before the last right to the port is gone
+	}
 	proto.Release(ctx, right)
 	if err != nil {
 		return fmt.Errorf("bootstrap port: %w", err)
@@ -616,13 +619,13 @@ func (j *job) loadSegment(p *program, s segment) error {
 			m.Object, m.Offset, m.Copy, m.Prot = p.object, uintptr(x.off), true, s.prot
 		case zero:
 			m.Prot = s.prot
-		case read:
+		case readIn:
 			m.Prot = mach.ProtRead | mach.ProtWrite
 		}
 		if _, err := k.Map(j.task, m); err != nil {
 			return err
 		}
-		if x.how != read {
+		if x.how != readIn {
 			continue
 		}
 		if err := j.readInto(p, x); err != nil {
@@ -641,7 +644,7 @@ func (j *job) loadSegment(p *program, s segment) error {
 func join(list []piece) []piece {
 	var out []piece
 	for _, x := range list {
-		if n := len(out); n > 0 && x.how == read && out[n-1].how == read && x.skip == 0 && out[n-1].addr+out[n-1].size == x.addr {
+		if n := len(out); n > 0 && x.how == readIn && out[n-1].how == readIn && x.skip == 0 && out[n-1].addr+out[n-1].size == x.addr {
 			out[n-1].size += x.size
 			out[n-1].n += x.n
 			continue

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"syscall"
 
 	"hurdlab/hurd/ports"
@@ -18,6 +19,7 @@ import (
 )
 
 func main() {
+	debug.SetGCPercent(50) // the machine is small
 	if err := run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "exec:", err)
 		os.Exit(1)

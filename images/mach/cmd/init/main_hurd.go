@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 )
 
 func main() {
+	debug.SetGCPercent(50) // the machine is small
 	if err := run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "init: the node cannot go on:", err)
 		os.Exit(1) // and the machine restarts
