@@ -7,7 +7,6 @@ package unix
 import (
 	"syscall"
 	"time"
-	"unsafe"
 )
 
 type (
@@ -128,15 +127,6 @@ const (
 	VMIN     = 16
 	VTIME    = 17
 )
-
-func ioctl(fd int, req uint, arg uintptr) error {
-	v := int32(arg)
-	return syscall.HurdIoctl(fd, req, unsafe.Pointer(&v))
-}
-
-func ioctlPtr(fd int, req uint, arg unsafe.Pointer) error {
-	return syscall.HurdIoctl(fd, req, arg)
-}
 
 // Files
 
