@@ -13,6 +13,7 @@ const (
 	// Errors that portable code of this package compares with.
 	_EPERM     = 0x40000000 | 1
 	_EINTR     = 0x40000000 | 4
+	_EINVAL    = 0x40000000 | 22
 	_EAGAIN    = 0x40000000 | 35
 	_ENOMEM    = 0x40000000 | 12
 	_ETIMEDOUT = 0x40000000 | 60
@@ -39,6 +40,7 @@ const (
 	_MACH_RCV_PORT_DIED    = 0x10004009
 	_MACH_RCV_BODY_ERROR   = 0x1000400c
 
+	_KERN_FAILURE     = 5
 	_KERN_NAME_EXISTS = 13
 	_MIG_BAD_ID       = 1<<32 - 303
 
@@ -80,6 +82,7 @@ const (
 	idHostGetUptime64      = 2647
 	idPortDestroy          = 3205
 	idPortMoveMember       = 3213
+	idPortInsertRight      = 3215
 	idI386SetGDT           = 3807
 	idVMCacheStatistics    = 4200
 	idGsyncWait            = 4204
@@ -164,6 +167,9 @@ const (
 	_INIT_PORT_MAX       = 6
 )
 
+// _SIGIGN_INDEX is that of the ignored signals in the initial integers.
+const _SIGIGN_INDEX = 2
+
 // _EXEC_STACK_ARGS is a flag of exec: arguments and environment are on the
 // stack, not in the answer to exec_startup_get_info.
 const _EXEC_STACK_ARGS = 0x10
@@ -176,8 +182,17 @@ const (
 	_SIGHUP   = 1
 	_SIGINT   = 2
 	_SIGQUIT  = 3
+	_SIGILL   = 4
+	_SIGTRAP  = 5
+	_SIGABRT  = 6
+	_SIGEMT   = 7
+	_SIGFPE   = 8
 	_SIGKILL  = 9
+	_SIGBUS   = 10
+	_SIGSEGV  = 11
+	_SIGSYS   = 12
 	_SIGPIPE  = 13
+	_SIGTERM  = 15
 	_SIGURG   = 16
 	_SIGSTOP  = 17
 	_SIGTSTP  = 18

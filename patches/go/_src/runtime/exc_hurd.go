@@ -17,8 +17,9 @@ import (
 // sysmon) receives those. It changes the registers of the thread, so that it
 // calls sigpanic, or reports the crash, and lets it go on. The crash is
 // reported by the thread that crashed, on its signal stack: the server itself
-// does nothing that could fail. It also serves the message port of a process,
-// where the Hurd's signals arrive: another port, since anybody can send there.
+// does nothing that could fail. It also receives from the message port of a
+// process, where the Hurd's signals arrive: another port, since anybody can
+// send there. What is not a signal it hands on to package syscall.
 //
 // A second such thread terminates threads that exit, which cannot free the
 // stack under their feet. It also is the exception server of the first.
@@ -59,6 +60,12 @@ func initsig(preinit bool) {
 		print("runtime: exception port: ", hex(kr), "\n")
 		throw("initsig")
 	}
+	// A right for signals to ourselves.
+	var m machMsg
+	m.putName(msgPort)
+	m.putPort(_MACH_MSG_TYPE_MAKE_SEND, msgPort)
+	m.call(taskSelf, idPortInsertRight)
+	siginit()
 	procinit(msgPort)
 	newm(excServer, nil, -1)
 	newm(reaper, nil, -1)
@@ -72,23 +79,29 @@ func becomeSystemThread() {
 	unlock(&sched.lock)
 }
 
+// excBuf holds a message that the exception server works on.
+var excBuf [8192 / 4]uint32
+
 //go:nowritebarrierrec
 func excServer() {
 	becomeSystemThread()
 	machSetSpecialPort(uint32(getg().m.procid), idThreadSetSpecialPort, _THREAD_EXCEPTION_PORT, reapPort)
+	buf := unsafe.Pointer(&excBuf)
 	for {
-		var m machMsg
-		if m.receive(excSet) != 0 {
+		if mach_msg_trap(buf, _MACH_RCV_MSG, 0, uint32(unsafe.Sizeof(excBuf)), excSet, 0, 0) != 0 {
 			continue // too large for anything that is served here
 		}
-		id := m.hdr.id
+		h := (*machHeader)(buf)
+		var m machMsg
 		switch {
-		case m.hdr.local == excPort && id == idExceptionRaise:
+		case h.local == excPort && machIsExceptionRaise(buf):
+			memmove(unsafe.Pointer(&m), buf, uintptr(h.size))
 			excServe(&m)
-		case m.hdr.local == msgPort && (id == idMsgSigPost || id == idMsgSigPostUntraced):
+		case h.local == msgPort && machIsSigPost(buf):
+			memmove(unsafe.Pointer(&m), buf, uintptr(h.size))
 			sigServe(&m)
 		default:
-			m.answer(_MIG_BAD_ID)
+			msgForward(h)
 		}
 	}
 }
@@ -125,9 +138,18 @@ func excServe(m *machMsg) {
 	thread, task := m.getPort(), m.getPort()
 	exception, code := m.get(), m.get()
 	addr := uintptr(m.get())
-	excRaised(thread, exception, code, addr)
+	ours := task == taskSelf
+	if ours {
+		excRaised(thread, exception, code, addr)
+	}
 	syscall_mach_port_deallocate(taskSelf, thread)
 	syscall_mach_port_deallocate(taskSelf, task)
+	if !ours {
+		// A child that has no exception port of its own yet: then the
+		// kernel ends it. Or somebody who is not the kernel.
+		m.answer(_KERN_FAILURE)
+		return
+	}
 	m.answer(0) // go on
 }
 
@@ -264,6 +286,37 @@ func signame(exception uint32) string {
 	return ""
 }
 
+// What is known of signals, but for what package os/signal wants. Bits are
+// 1<<(signal-1), as in the Hurd's masks.
+var sigs struct {
+	initIgn uint32 // SIGHUP and SIGINT, if they were ignored at the start
+	// The following are used by the exception server only.
+	pending uint32 // came while the process was stopped
+	stopped bool
+	// Whether nobody would continue this process if it stopped.
+	orphaned atomic.Uint32
+}
+
+// siginit takes note of the signals that were ignored when the program was
+// started: as on other systems SIGHUP and SIGINT remain so.
+func siginit() {
+	const ints = _SIGIGN_INDEX
+	sigs.initIgn = hurd.ints.at(ints) & (1<<(_SIGHUP-1) | 1<<(_SIGINT-1))
+	for sig := uint32(1); sig < _NSIG; sig++ {
+		if sigs.initIgn&(1<<(sig-1)) != 0 {
+			sigInitIgnored(sig)
+		}
+	}
+}
+
+// sigIgnored reports whether the program ignores a signal that it does not
+// want.
+//
+//go:nosplit
+func sigIgnored(sig uint32) bool {
+	return signal_ignored(sig) || sigs.initIgn&(1<<(sig-1)) != 0
+}
+
 // sigServe serves msg_sig_post: somebody sends this process a signal.
 //
 //go:nowritebarrierrec
@@ -273,28 +326,86 @@ func sigServe(m *machMsg) {
 	ref := m.getPort()
 	allowed := sigAllowed(sig, ref)
 	syscall_mach_port_deallocate(taskSelf, ref)
-	if !allowed {
+	switch {
+	case sig >= _NSIG:
+		m.answer(_EINVAL)
+	case !allowed:
 		m.answer(_EPERM)
+	case sig == 0:
+		m.answer(0)
+	case sig != _SIGKILL && sig != _SIGSTOP && sig != _SIGCONT && sigsend(sig):
+		m.answer(0)
+	default:
+		m.answer(0) // we may not come back
+		sigDeliver(sig)
+	}
+}
+
+// sigDeliver does what a signal does that nobody in the program wants.
+//
+//go:nowritebarrierrec
+func sigDeliver(sig uint32) {
+	if sig == _SIGCONT {
+		sigContinue()
+		sigsend(sig)
 		return
 	}
-	m.answer(0)
-	switch sig {
-	case _SIGKILL, _SIGSTOP:
-	default:
-		if sig == 0 || sigsend(sig) {
-			return
-		}
+	if sigs.stopped && sig != _SIGKILL {
+		sigs.pending |= 1 << (sig - 1)
+		return
 	}
-	// Nobody in the program wants it: the default.
+	if sig != _SIGKILL && sig != _SIGSTOP && sigIgnored(sig) {
+		return
+	}
 	switch sig {
-	case _SIGSTOP, _SIGTSTP, _SIGTTIN, _SIGTTOU:
+	case _SIGSTOP:
 		sigStop(sig)
-	case _SIGCONT:
-		sigContinue()
-	case _SIGURG, _SIGCHLD, _SIGIO, _SIGWINCH, _SIGINFO:
-	default:
-		procExit(sig)
+	case _SIGTSTP, _SIGTTIN, _SIGTTOU:
+		if sigs.orphaned.Load() == 0 {
+			sigStop(sig)
+		}
+	case _SIGKILL, _SIGHUP, _SIGINT, _SIGTERM:
+		dieFromSignal(sig)
+	case _SIGQUIT, _SIGILL, _SIGTRAP, _SIGABRT, _SIGEMT, _SIGFPE, _SIGBUS, _SIGSEGV, _SIGSYS:
+		sigCrash(sig)
 	}
+	// As on other systems nothing comes of the rest.
+}
+
+// sigCrash reports what all goroutines do, and exits.
+//
+//go:nowritebarrierrec
+func sigCrash(sig uint32) {
+	gp := getg()
+	if panicking.Load() != 0 {
+		return // somebody is at it
+	}
+	panicking.Store(1)
+	printlock() // or a thread that is stopped below may have it
+	print("signal ", sig)
+	if sig == _SIGQUIT {
+		print(" (SIGQUIT: quit)")
+	}
+	print("\n\n")
+	gp.m.throwing = throwTypeRuntime
+	if level, _, _ := gotraceback(); level > 0 {
+		// What runs is stopped, so that it can be looked at.
+		for mp := allm; mp != nil; mp = mp.alllink {
+			curg := mp.curg
+			if mp == gp.m || mp.procid == 0 || curg == nil || machSimple(uint32(mp.procid), idThreadSuspend) != 0 {
+				continue
+			}
+			var s threadState
+			if getThreadState(uint32(mp.procid), &s) == 0 && curg.stack.lo <= s.sp() && s.sp() < curg.stack.hi {
+				goroutineheader(curg)
+				tracebacktrap(s.pc(), s.sp(), 0, curg)
+				print("\n")
+			}
+		}
+		tracebackothers(gp)
+	}
+	printunlock()
+	exit(2)
 }
 
 // sigAllowed reports whether whoever has the port ref may send the signal: who
@@ -313,18 +424,18 @@ func sigAllowed(sig, ref uint32) bool {
 	return false
 }
 
-// sigStopped is used by the exception server only.
-var sigStopped bool
-
 // sigStop has the proc server suspend all threads but this one.
 //
 //go:nowritebarrierrec
 func sigStop(sig uint32) {
-	if sigStopped {
+	if sigs.stopped {
 		return
 	}
-	sigStopped = true
 	proc := hurdPorts[_INIT_PORT_PROC]
+	if proc == 0 {
+		return // nobody could continue us
+	}
+	sigs.stopped = true
 	var m machMsg
 	m.putPort(_MACH_MSG_TYPE_COPY_SEND, uint32(getg().m.procid))
 	m.call(proc, idProcDostop)
@@ -334,19 +445,27 @@ func sigStop(sig uint32) {
 	m.call(proc, idProcMarkStop)
 }
 
-// sigContinue resumes them.
+// sigContinue resumes them. Then what came meanwhile has its effect.
 //
 //go:nowritebarrierrec
 func sigContinue() {
-	if !sigStopped {
+	sigs.pending &^= 1<<(_SIGTSTP-1) | 1<<(_SIGTTIN-1) | 1<<(_SIGTTOU-1)
+	if !sigs.stopped {
 		return
 	}
-	sigStopped = false
+	sigs.stopped = false
 	machSimple(hurdPorts[_INIT_PORT_PROC], idProcMarkCont)
 	self := getg().m.procid
 	for mp := allm; mp != nil; mp = mp.alllink {
 		if mp.procid != 0 && mp.procid != self {
 			machSimple(uint32(mp.procid), idThreadResume)
+		}
+	}
+	pending := sigs.pending
+	sigs.pending = 0
+	for sig := uint32(1); sig < _NSIG; sig++ {
+		if pending&(1<<(sig-1)) != 0 && !sigsend(sig) {
+			sigDeliver(sig)
 		}
 	}
 }
@@ -356,10 +475,126 @@ func sigdisable(uint32) {}
 func sigenable(uint32)  {}
 func sigignore(uint32)  {}
 
+// Messages to the message port that are not signals go to package syscall.
+// There they may need other servers, and memory: so they are handed to a
+// goroutine of this package, which is parked without being waited for, like
+// that of forced garbage collections: a program whose own goroutines are all
+// asleep still is dead.
+var msgs struct {
+	lock       mutex
+	head, tail *pollBuf
+	count      int
+	g          guintptr
+	idle       bool
+	serve      func([]byte)
+}
+
+// msgQueueMax is how many messages wait before more are refused.
+const msgQueueMax = 32
+
+func init() {
+	if !hurd.on && hostPriv == 0 {
+		// Nobody but ourselves knows of a message port.
+		return
+	}
+	go msgServer()
+}
+
+func msgServer() {
+	msgs.g.set(getg())
+	for {
+		lock(&msgs.lock)
+		b := msgs.head
+		if b == nil {
+			msgs.idle = true
+			goparkunlock(&msgs.lock, waitReasonIOWait, traceBlockSystemGoroutine, 1)
+			continue
+		}
+		msgs.head = b.next
+		if msgs.head == nil {
+			msgs.tail = nil
+		}
+		msgs.count--
+		unlock(&msgs.lock)
+
+		buf := make([]byte, b.hdr.size)
+		memmove(unsafe.Pointer(unsafe.SliceData(buf)), unsafe.Pointer(&b.hdr), uintptr(b.hdr.size))
+		lock(&poll.lock)
+		pollPutBuf(b)
+		unlock(&poll.lock)
+		if msgs.serve != nil {
+			msgs.serve(buf)
+		} else {
+			msgRefuse((*machHeader)(unsafe.Pointer(unsafe.SliceData(buf))))
+		}
+	}
+}
+
+// msgForward queues a message for msgServer.
+//
+//go:nowritebarrierrec
+func msgForward(h *machHeader) {
+	lock(&msgs.lock)
+	if msgs.g == 0 || msgs.count >= msgQueueMax {
+		unlock(&msgs.lock)
+		msgRefuse(h)
+		return
+	}
+	lock(&poll.lock)
+	b := pollGetBuf(uintptr(h.size) + unsafe.Offsetof(pollBuf{}.hdr))
+	unlock(&poll.lock)
+	memmove(unsafe.Pointer(&b.hdr), unsafe.Pointer(h), uintptr(h.size))
+	b.next = nil
+	if msgs.tail == nil {
+		msgs.head = b
+	} else {
+		msgs.tail.next = b
+	}
+	msgs.tail = b
+	msgs.count++
+	wake := msgs.idle
+	msgs.idle = false
+	unlock(&msgs.lock)
+	if wake {
+		var list gList
+		list.push(msgs.g.ptr())
+		injectglist(&list)
+	}
+}
+
+// msgRefuse answers a message with an error and has the kernel destroy what
+// is in it: by sending it to a port that goes away.
+//
+//go:nowritebarrierrec
+func msgRefuse(h *machHeader) {
+	var m machMsg
+	m.hdr = *h
+	if h.bits&_MACH_MSGH_BITS_COMPLEX != 0 {
+		var port uint32
+		if syscall_mach_port_allocate(taskSelf, _MACH_PORT_RIGHT_RECEIVE, &port) == 0 {
+			h.bits = _MACH_MSGH_BITS_COMPLEX | _MACH_MSG_TYPE_MAKE_SEND
+			h.remote, h.local = port, 0
+			mach_msg_trap(unsafe.Pointer(h), _MACH_SEND_MSG|_MACH_SEND_TIMEOUT, h.size, 0, 0, 0, 0)
+			machPortDestroy(port)
+		}
+	}
+	m.answer(_MIG_BAD_ID)
+}
+
 //go:linkname os_sigpipe os.sigpipe
 func os_sigpipe() {
 	if signal_ignored(_SIGPIPE) || sigsend(_SIGPIPE) {
 		return
 	}
-	procExit(_SIGPIPE)
+	dieFromSignal(_SIGPIPE)
+}
+
+// dieFromSignal ends the process as the signal would.
+//
+//go:nosplit
+func dieFromSignal(sig uint32) {
+	if hurdPorts[_INIT_PORT_PROC] != 0 {
+		procExit(sig)
+	}
+	exit(2)
 }

@@ -167,3 +167,38 @@ func machLongItem(msg unsafe.Pointer, off *uintptr) (p unsafe.Pointer, bytes uin
 	}
 	return
 }
+
+// machIsExceptionRaise reports whether a message is a well-formed
+// exception_raise: rights for thread and task, and three numbers.
+//
+//go:nosplit
+func machIsExceptionRaise(p unsafe.Pointer) bool {
+	h := (*machHeader)(p)
+	return h.id == idExceptionRaise && machIs(p, machTypeSend, machTypeSend, machTypeInt, machTypeInt, machTypeInt)
+}
+
+// machIsSigPost reports whether a message is a well-formed msg_sig_post: two
+// numbers and a right.
+//
+//go:nosplit
+func machIsSigPost(p unsafe.Pointer) bool {
+	h := (*machHeader)(p)
+	return (h.id == idMsgSigPost || h.id == idMsgSigPostUntraced) && machIs(p, machTypeInt, machTypeInt, machTypeSend)
+}
+
+// machIs reports whether the items of a message with rights have the given
+// types, each one word long.
+//
+//go:nosplit
+func machIs(p unsafe.Pointer, types ...uint32) bool {
+	h := (*machHeader)(p)
+	if h.bits&_MACH_MSGH_BITS_COMPLEX == 0 || uintptr(h.size) != unsafe.Sizeof(*h)+8*uintptr(len(types)) {
+		return false
+	}
+	for i, t := range types {
+		if *(*uint32)(add(p, unsafe.Sizeof(*h)+8*uintptr(i))) != t {
+			return false
+		}
+	}
+	return true
+}

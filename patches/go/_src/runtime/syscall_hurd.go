@@ -4,7 +4,10 @@
 
 package runtime
 
-import "unsafe"
+import (
+	"internal/runtime/atomic"
+	"unsafe"
+)
 
 // What package syscall has of the kernel; documented there.
 
@@ -86,3 +89,36 @@ func syscall_hurdProcess() (msgport uint32, args, env uintptr) {
 	args, env = hurdVectors()
 	return msgPort, args, env
 }
+
+// syscall_hurdServe has serve called for messages to the message port that are
+// not signals.
+//
+//go:linkname syscall_hurdServe syscall.runtime_hurdServe
+func syscall_hurdServe(serve func([]byte)) { msgs.serve = serve }
+
+// syscall_hurdIgnored is the set of signals that a program started by this one
+// shall ignore.
+//
+//go:linkname syscall_hurdIgnored syscall.runtime_hurdIgnored
+func syscall_hurdIgnored() (set uint32) {
+	for s := uint32(1); s < _NSIG; s++ {
+		if atomic.Load(&sig.wanted[s/32])&(1<<(s&31)) == 0 && sigIgnored(s) {
+			set |= 1 << (s - 1)
+		}
+	}
+	return set
+}
+
+//go:linkname syscall_hurdOrphaned syscall.runtime_hurdOrphaned
+func syscall_hurdOrphaned(orphaned bool) {
+	n := uint32(0)
+	if orphaned {
+		n = 1
+	}
+	sigs.orphaned.Store(n)
+}
+
+// syscall_hurdKill ends this process as SIGKILL does.
+//
+//go:linkname syscall_hurdKill syscall.runtime_hurdKill
+func syscall_hurdKill() { dieFromSignal(_SIGKILL) }

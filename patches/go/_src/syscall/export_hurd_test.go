@@ -142,10 +142,10 @@ func (r *TestRequest) Answer(code uint32, build func(TestAnswer)) {
 // 0.
 func InstallTestPort(port uint32, typ int) (int, error) {
 	if typ != 0 {
-		return installSocket(port, AF_INET, typ, 0)
+		return installSocket(port, &socketState{family: AF_INET, typ: typ}, 0)
 	}
 	descriptors.once.Do(startDescriptors)
-	return installDescriptor(&portObject{port: port}, 0)
+	return installDescriptor(newPortObject(port), 0)
 }
 
 // SetTestRoot makes port, or nothing if it is 0, the root and the current
@@ -157,8 +157,8 @@ func SetTestRoot(port uint32) {
 	dirs.root, dirs.cwd = nil, nil
 	if port != 0 {
 		// One more reference than there are users: never freed.
-		dirs.root = newDescriptor(&portObject{port: port})
-		dirs.cwd = newDescriptor(&portObject{port: port})
+		dirs.root = newDescriptor(newPortObject(port))
+		dirs.cwd = newDescriptor(newPortObject(port))
 	}
 }
 

@@ -21,8 +21,10 @@ type object interface {
 	read(p []byte, stop *stopFlag) (int, error)
 	write(p []byte, stop *stopFlag) (int, error)
 	stat(*Stat_t) error
-	wake(mode int) // makes a read or write look at its stopFlag
-	pollable() bool
+	wake(mode int)    // makes a read or write look at its stopFlag
+	ready(i int) bool // a read, if i is 0, or write would not wait
+	pollable() bool   // calls can be stopped,
+	waits() bool      // and it might be worth while
 	close()
 }
 
@@ -36,6 +38,14 @@ const (
 	pollRead  = 'r'
 	pollWrite = 'w'
 )
+
+// modeIndex numbers the modes.
+func modeIndex(mode int) int {
+	if mode == pollWrite {
+		return 1
+	}
+	return 0
+}
 
 // An openObject counts the descriptors of an object.
 type openObject struct {
@@ -51,6 +61,7 @@ type descriptor struct {
 	stopRead  stopFlag
 	stopWrite stopFlag
 	nonblock  atomic.Bool
+	polled    atomic.Bool // package internal/poll waits for it
 	closeExec atomic.Bool
 	append    bool
 }
@@ -77,7 +88,7 @@ func startDescriptors() {
 	for fd, port := range start.Dtable {
 		if port != _MACH_PORT_NULL && port != _MACH_PORT_DEAD {
 			descriptors.table = append(descriptors.table, make([]*descriptor, fd+1-len(descriptors.table))...)
-			descriptors.table[fd] = newDescriptor(&portObject{port: port})
+			descriptors.table[fd] = newDescriptor(newPortObject(port))
 		}
 	}
 }
@@ -143,7 +154,16 @@ func read(fd int, p []byte) (n int, err error) {
 		return 0, err
 	}
 	defer d.release()
+	if d.wouldBlock(0) {
+		return 0, EAGAIN
+	}
 	return d.read(p, &d.stopRead)
+}
+
+// wouldBlock reports whether a call is not to be made because it would wait.
+// Package internal/poll, for which no descriptor blocks, wants calls to wait.
+func (d *descriptor) wouldBlock(i int) bool {
+	return d.nonblock.Load() && !d.polled.Load() && !d.ready(i)
 }
 
 func write(fd int, p []byte) (n int, err error) {
@@ -152,6 +172,9 @@ func write(fd int, p []byte) (n int, err error) {
 		return 0, err
 	}
 	defer d.release()
+	if d.wouldBlock(1) {
+		return 0, EAGAIN
+	}
 	return d.write(p, &d.stopWrite)
 }
 
@@ -294,7 +317,21 @@ func pollable(fd int) Errno {
 	if !d.pollable() {
 		return EPERM
 	}
+	d.polled.Store(true)
 	return 0
+}
+
+// deadlines reports whether it makes sense to stop calls on fd, which is not
+// so for files.
+//
+//go:linkname deadlines internal/poll.sysDeadlines
+func deadlines(fd int) bool {
+	d, err := useDescriptor(fd)
+	if err != nil {
+		return true // somebody else will see that
+	}
+	defer d.release()
+	return d.waits()
 }
 
 // stopIO makes the calls of one mode on fd, those under way and those to
@@ -327,7 +364,7 @@ func waitIO(fd int) Errno {
 		return EBADF
 	}
 	defer d.release()
-	if o, ok := d.object.(*portObject); ok {
+	if o, ok := d.object.(*portObject); ok && o.sock.Load() != nil {
 		return o.waitConnect(&d.stopWrite)
 	}
 	return 0
@@ -358,5 +395,7 @@ func (o consoleObject) stat(st *Stat_t) error {
 }
 
 func (o consoleObject) wake(int)       {}
+func (o consoleObject) ready(int) bool { return true }
 func (o consoleObject) pollable() bool { return false }
+func (o consoleObject) waits() bool    { return false }
 func (o consoleObject) close()         {}

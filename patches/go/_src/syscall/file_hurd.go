@@ -7,17 +7,22 @@ package syscall
 import (
 	"internal/bytealg"
 	"internal/byteorder"
+	"internal/strconv"
 	"sync"
+	"sync/atomic"
 	_ "unsafe" // for linkname
 )
 
 // Files: what the Hurd's io and fs protocols offer, as system calls. Package
 // internal/syscall/unix has those by linkname that are about a directory.
 
-// A portObject is an open file, directory, terminal or socket: a port that
-// speaks the io protocol.
+// A portObject is an open file, directory, terminal, pipe or socket: a port
+// that speaks the io protocol.
 type portObject struct {
-	port uint32
+	port atomic.Uint32
+	old  []uint32 // former ports, which may be in use; with mu
+	sock atomic.Pointer[socketState]
+	kind atomic.Uint32 // of S_IFMT, or 0 if it is not known yet
 
 	op   [2]sync.Mutex // a call of this mode, read or write, is made
 	left []byte        // data that was read, but for nobody; with op[0]
@@ -26,8 +31,22 @@ type portObject struct {
 
 	mu      sync.Mutex
 	pending [2]*call // by mode: sent, and not yet answered
+}
 
-	*socketState // nil if it was not made as a socket
+func newPortObject(port uint32) *portObject {
+	o := &portObject{}
+	o.port.Store(port)
+	return o
+}
+
+// name is the port of o.
+func (o *portObject) name() uint32 { return o.port.Load() }
+
+// setName makes port another port for the same object, with other rights.
+func (o *portObject) setName(port uint32) {
+	o.mu.Lock()
+	o.old = append(o.old, o.port.Swap(port))
+	o.mu.Unlock()
 }
 
 // perform makes a call of mode i, 0 for reading and 1 for writing, and waits
@@ -35,6 +54,11 @@ type portObject struct {
 // pending already, because its caller was stopped, it is that one. The caller
 // has op[i].
 func (o *portObject) perform(i int, stop *stopFlag, id uint32, build func(*message)) (*call, error) {
+	if c := o.pending[i]; c != nil && c.id != id {
+		if err := o.finish(i, stop); err != nil {
+			return nil, err
+		}
+	}
 	c := o.pending[i]
 	if c == nil {
 		if stop.isSet() {
@@ -47,7 +71,7 @@ func (o *portObject) perform(i int, stop *stopFlag, id uint32, build func(*messa
 		if build != nil {
 			build(&c.message)
 		}
-		if err = c.send(o.port, id); err != nil {
+		if err = c.send(o.name(), id); err != nil {
 			c.free()
 			return nil, err
 		}
@@ -83,27 +107,71 @@ func (o *portObject) finish(i int, stop *stopFlag) error {
 	}
 	o.setPending(i, nil)
 	if c.id == _socket_connect {
-		o.setConnectError(err)
+		o.sock.Load().setConnectError(err)
 	}
 	c.free()
 	return nil
 }
 
-func (o *portObject) wake(mode int) {
-	i := 0
-	if mode == pollWrite {
-		i = 1
+// What io_select is asked for, by mode.
+var selectTypes = [2]uint32{1, 2}
+
+// retry is called with the error of a call of mode i. The server says EAGAIN
+// if some process, perhaps another one, has told it not to wait. Then retry
+// waits until the call can be made again.
+func (o *portObject) retry(i int, stop *stopFlag, err error) error {
+	if err != EAGAIN || stop.isSet() {
+		return err
 	}
+	c, err := o.perform(i, stop, _io_select, func(m *message) { m.putInt32(selectTypes[i]) })
+	if err == nil {
+		c.free()
+	}
+	return err
+}
+
+// ready reports whether a call of mode i would be answered at once.
+func (o *portObject) ready(i int) bool {
+	if i == 0 {
+		o.op[0].Lock()
+		n := len(o.left)
+		o.op[0].Unlock()
+		if n > 0 {
+			return true
+		}
+	}
+	var types uint32
+	sec, nsec, _ := now()
+	err := rpc(o.name(), _io_select_timeout, func(m *message) {
+		m.putTime(Timespec{Sec: sec, Nsec: int64(nsec)}) // it has passed
+		m.putInt32(selectTypes[i])
+	}, func(m *message) { types = m.int32() })
+	return err != nil || types != 0
+}
+
+func (o *portObject) wake(mode int) {
 	o.mu.Lock()
-	if c := o.pending[i]; c != nil {
+	if c := o.pending[modeIndex(mode)]; c != nil {
 		c.poll.Wake()
 	}
 	o.mu.Unlock()
 }
 
-// Only sockets have deadlines. A read of a file or a terminal parks the
-// goroutine, too, but lasts.
-func (o *portObject) pollable() bool { return o.socketState != nil }
+func (o *portObject) pollable() bool { return true }
+
+// waits reports whether calls may take long, as those of files do not.
+func (o *portObject) waits() bool {
+	kind := o.kind.Load()
+	if kind == 0 {
+		var st Stat_t
+		if o.stat(&st) != nil {
+			return true
+		}
+		kind = st.Mode & S_IFMT
+		o.kind.Store(kind)
+	}
+	return kind != S_IFREG && kind != S_IFDIR
+}
 
 func (o *portObject) close() {
 	for _, c := range o.pending {
@@ -113,44 +181,47 @@ func (o *portObject) close() {
 		// The server keeps the object for as long as it works on a
 		// call, so that the peer of a socket would see it open.
 		m := message{buf: make([]byte, msgHeaderSize)}
-		m.setHeader(msgBitsOneway, o.port, 0, _interrupt_operation)
+		m.setHeader(msgBitsOneway, o.name(), 0, _interrupt_operation)
 		sendMessage(&m)
 		c.abandon()
 	}
-	if o.socketState != nil {
-		o.socketState.close()
+	if s := o.sock.Load(); s != nil {
+		s.close()
 	}
-	portDeallocate(o.port)
+	for _, port := range o.old {
+		portDeallocate(port)
+	}
+	portDeallocate(o.name())
 }
 
 func (o *portObject) read(p []byte, stop *stopFlag) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if o.socketState != nil && o.typ != SOCK_STREAM {
-		return o.receive(p, 0, nil, stop)
+	if s := o.sock.Load(); s != nil && s.typ != SOCK_STREAM {
+		n, _, _, err := o.receive(p, nil, 0, nil, stop)
+		return n, err
 	}
 	o.op[0].Lock()
 	defer o.op[0].Unlock()
 	if len(o.left) > 0 {
 		return o.takeLeft(p), nil
 	}
-	size := len(p)
-	if o.socketState != nil {
-		// Whoever takes the answer, if this read is stopped: it may
-		// want more.
-		size = max(size, inlineMax)
+	for {
+		c, err := o.perform(0, stop, _io_read, func(m *message) {
+			m.putInt64(-1) // at the file pointer
+			m.putWord(uintptr(min(len(p), ioMax)))
+		})
+		if err == nil {
+			n := o.takeData(&c.message, p)
+			err = c.check()
+			c.free()
+			return n, err
+		}
+		if err = o.retry(0, stop, err); err != nil {
+			return 0, err
+		}
 	}
-	c, err := o.perform(0, stop, _io_read, func(m *message) {
-		m.putInt64(-1) // at the file pointer
-		m.putWord(uintptr(min(size, ioMax)))
-	})
-	if err != nil {
-		return 0, err
-	}
-	defer c.free()
-	n := o.takeData(&c.message, p)
-	return n, c.check()
 }
 
 // takeData takes an array of characters into p. More than p can hold, the
@@ -182,22 +253,27 @@ func (o *portObject) write(p []byte, stop *stopFlag) (int, error) {
 		return 0, err
 	}
 	p = p[:min(len(p), ioMax)]
-	c, err := o.perform(1, stop, _io_write, func(m *message) {
-		m.putBytes(p)
-		m.putInt64(-1)
-	})
-	if err != nil {
-		return 0, err
+	for {
+		c, err := o.perform(1, stop, _io_write, func(m *message) {
+			m.putBytes(p)
+			m.putInt64(-1)
+		})
+		if err == nil {
+			n := c.word()
+			err = c.check()
+			c.free()
+			if n > uintptr(len(p)) {
+				return 0, EPROTO
+			}
+			return int(n), err
+		}
+		if err = o.retry(1, stop, err); err != nil {
+			return 0, err
+		}
 	}
-	defer c.free()
-	n := c.word()
-	if n > uintptr(len(p)) {
-		return 0, EPROTO
-	}
-	return int(n), c.check()
 }
 
-func (o *portObject) stat(st *Stat_t) error { return statPort(o.port, st) }
+func (o *portObject) stat(st *Stat_t) error { return statPort(o.name(), st) }
 
 func statPort(port uint32, st *Stat_t) error {
 	return rpc(port, _io_stat, nil, func(m *message) { m.stat(st) })
@@ -223,7 +299,7 @@ func fileCall(fd int, id uint32, build, take func(*message)) error {
 		return err
 	}
 	defer d.release()
-	return rpc(o.port, id, build, take)
+	return rpc(o.name(), id, build, take)
 }
 
 func pread(fd int, p []byte, offset int64) (n int, err error) {
@@ -262,7 +338,7 @@ func Seek(fd int, offset int64, whence int) (newoffset int64, err error) {
 	}
 	defer d.release()
 	o, ok := d.object.(*portObject)
-	if !ok || o.socketState != nil {
+	if !ok || o.sock.Load() != nil || o.kind.Load() == S_IFIFO {
 		return -1, ESPIPE
 	}
 	if offset == 0 && whence == 0 {
@@ -274,7 +350,7 @@ func Seek(fd int, offset int64, whence int) (newoffset int64, err error) {
 			return 0, nil
 		}
 	}
-	err = rpc(o.port, _io_seek, func(m *message) {
+	err = rpc(o.name(), _io_seek, func(m *message) {
 		m.putInt64(offset)
 		m.putInt32(uint32(whence))
 	}, func(m *message) { newoffset = m.int64() })
@@ -290,7 +366,7 @@ func ReadDirent(fd int, buf []byte) (n int, err error) {
 	defer d.release()
 	o.op[0].Lock()
 	defer o.op[0].Unlock()
-	err = rpc(o.port, _dir_readdir, func(m *message) {
+	err = rpc(o.name(), _dir_readdir, func(m *message) {
 		m.putInt32(uint32(o.dirEntry))
 		m.putInt32(1<<32 - 1) // as many entries as fit
 		m.putWord(uintptr(len(buf)))
@@ -310,202 +386,6 @@ func ReadDirent(fd int, buf []byte) (n int, err error) {
 		}
 	})
 	return n, err
-}
-
-// The directories that paths start from, as descriptors without a number.
-var dirs struct {
-	sync.RWMutex
-	once      sync.Once
-	root, cwd *descriptor // nil if there are none, on bare Mach
-	umask     uint32
-}
-
-func startDirs() {
-	dirs.umask = 022
-	start := HurdStart()
-	if start == nil {
-		return
-	}
-	dir := func(i int) *descriptor {
-		if i >= len(start.Ports) || start.Ports[i] == _MACH_PORT_NULL || start.Ports[i] == _MACH_PORT_DEAD {
-			return nil
-		}
-		return newDescriptor(&portObject{port: start.Ports[i]})
-	}
-	dirs.cwd, dirs.root = dir(initPortCWDIR), dir(initPortCRDIR)
-	if len(start.Ints) > 0 {
-		dirs.umask = start.Ints[initUmask] & 0777
-	}
-}
-
-// haveRoot reports whether this process has a root directory.
-func haveRoot() bool {
-	dirs.once.Do(startDirs)
-	dirs.RLock()
-	defer dirs.RUnlock()
-	return dirs.root != nil
-}
-
-// useDir returns the directory that path starts from, to release.
-func useDir(dirfd int, path string) (*descriptor, error) {
-	dirs.once.Do(startDirs)
-	dirs.RLock()
-	defer dirs.RUnlock()
-	var d *descriptor
-	switch {
-	case path != "" && path[0] == '/':
-		d = dirs.root
-	case dirfd == AT_FDCWD:
-		d = dirs.cwd
-	default:
-		d, _, err := usePort(dirfd)
-		return d, err
-	}
-	if d == nil {
-		return nil, ENOENT // as in an empty directory
-	}
-	d.refs.Add(1)
-	return d, nil
-}
-
-func (d *descriptor) port() uint32 { return d.object.(*portObject).port }
-
-// maxRetries is how often a look-up is sent on, by symbolic links for example,
-// before it is taken for a loop.
-const maxRetries = 32
-
-// lookup opens path and returns a send right. Flags are those that servers
-// know.
-func lookup(dirfd int, path string, flags, mode uint32) (uint32, error) {
-	if path == "" {
-		return 0, ENOENT
-	}
-	if bytealg.IndexByteString(path, 0) >= 0 {
-		return 0, EINVAL
-	}
-	d, err := useDir(dirfd, path)
-	if err != nil {
-		return 0, err
-	}
-	defer d.release()
-	dir, own := d.port(), false // own: we have a reference to dir
-	defer func() {
-		if own {
-			portDeallocate(dir)
-		}
-	}()
-	for range maxRetries {
-		path = trimSlashes(path)
-		if len(path) >= stringSize {
-			return 0, ENAMETOOLONG
-		}
-		var retry, result uint32
-		err := rpc(dir, _dir_lookup, func(m *message) {
-			m.putString(path)
-			m.putInt32(flags)
-			m.putInt32(mode)
-		}, func(m *message) {
-			retry, path, result = m.int32(), m.string(), m.port()
-		})
-		if err == EOPNOTSUPP {
-			err = ENOTDIR // an object without this call
-		}
-		if err != nil {
-			return 0, err
-		}
-		next := func(port uint32) {
-			if own {
-				portDeallocate(dir)
-			}
-			dir, own = port, true
-		}
-		const (
-			retryNormal  = 1
-			retryReauth  = 2
-			retryMagical = 3
-		)
-		switch retry {
-		case retryReauth:
-			if result, err = reauthenticate(result); err != nil {
-				return 0, err
-			}
-			next(result)
-		case retryNormal:
-			if path == "" {
-				return result, nil
-			}
-			next(result)
-		case retryMagical:
-			portDeallocate(result)
-			switch name, rest := splitPath(path); name {
-			case "": // an absolute symbolic link
-				root, err := useDir(AT_FDCWD, "/")
-				if err != nil {
-					return 0, err
-				}
-				defer root.release()
-				if own {
-					portDeallocate(dir)
-				}
-				dir, own = root.port(), false
-			case "pid":
-				path = itoa(Getpid()) + "/" + rest
-			default: // the terminal, descriptors and types of machines
-				return 0, ENXIO
-			}
-		default:
-			return 0, EPROTO
-		}
-	}
-	return 0, ELOOP
-}
-
-func itoa(n int) string {
-	var b [20]byte
-	i := len(b)
-	for {
-		i--
-		b[i] = byte('0' + n%10)
-		if n /= 10; n == 0 {
-			return string(b[i:])
-		}
-	}
-}
-
-func trimSlashes(path string) string {
-	for path != "" && path[0] == '/' {
-		path = path[1:]
-	}
-	return path
-}
-
-func splitPath(path string) (name, rest string) {
-	for i := range len(path) {
-		if path[i] == '/' {
-			return path[:i], path[i+1:]
-		}
-	}
-	return path, ""
-}
-
-// reauthenticate exchanges port, which a server gave to anybody, for one that
-// has the rights of this process.
-func reauthenticate(port uint32) (uint32, error) {
-	defer portDeallocate(port)
-	rendezvous := MachReplyPort()
-	if rendezvous == 0 {
-		return 0, ENOMEM
-	}
-	defer portDestroyReceive(rendezvous)
-	m := message{buf: make([]byte, msgHeaderSize, 64)}
-	m.putPort(typeMakeSend, rendezvous)
-	m.setHeader(msgBitsOneway, port, 0, _io_reauthenticate)
-	if err := machError(sendMessage(&m)); err != nil {
-		return 0, err
-	}
-	return initRPCPort(initPortAUTH, _auth_user_authenticate, func(m *message) {
-		m.putPort(typeMakeSend, rendezvous)
-	})
 }
 
 func Open(path string, flags int, perm uint32) (fd int, err error) {
@@ -529,7 +409,7 @@ func openat(dirfd int, path string, flags int, perm uint32) (fd int, err error) 
 	if err != nil {
 		return -1, err
 	}
-	o := &portObject{port: port}
+	o := newPortObject(port)
 	if flags&(O_NOFOLLOW|O_DIRECTORY) != 0 {
 		var st Stat_t
 		err = o.stat(&st)
@@ -617,7 +497,7 @@ func readlinkat(dirfd int, path string, buf []byte) (n int, err error) {
 	if err != nil {
 		return -1, err
 	}
-	o := &portObject{port: port}
+	o := newPortObject(port)
 	defer o.close()
 	var st Stat_t
 	if err := o.stat(&st); err != nil {
@@ -739,11 +619,99 @@ func linkat(olddir int, oldpath string, newdir int, newpath string, flags int) e
 	})
 }
 
-// Symlink is not there yet: to the Hurd a symbolic link is a translator.
-func Symlink(path, link string) error { return ENOSYS }
+// Symbolic links, devices and fifos are files with a translator, which most
+// file systems know so well that they do not start a program.
+
+const (
+	translatorSet  = 4 // FS_TRANS_SET
+	translatorExcl = 2 // FS_TRANS_EXCL
+)
+
+// makeNode makes a file without a name, of which it returns a port, and gives
+// it a translator: strings, each with its zero.
+func makeNode(dir uint32, mode uint32, translator []byte) (uint32, error) {
+	dirs.once.Do(startDirs)
+	node, err := rpcPort(dir, _dir_mkfile, func(m *message) {
+		m.putInt32(O_WRONLY)
+		m.putInt32(mode & 07777 &^ dirs.umask)
+	})
+	if err == nil && translator != nil {
+		err = rpc(node, _file_set_translator, func(m *message) {
+			m.putInt32(translatorSet | translatorExcl)
+			m.putInt32(0) // nothing is active
+			m.putInt32(0)
+			m.putBytes(translator)
+			m.putPort(typeCopySend, _MACH_PORT_NULL)
+		}, nil)
+		if err != nil {
+			portDeallocate(node)
+		}
+	}
+	return node, err
+}
+
+// linkNode gives the file node a name in dir, where there must be none.
+func linkNode(dir, node uint32, name string) error {
+	return rpc(dir, _dir_link, func(m *message) {
+		m.putPort(typeCopySend, node)
+		m.putString(name)
+		m.putInt32(1)
+	}, nil)
+}
+
+// makeNamed makes a file with a translator and a name.
+func makeNamed(dirfd int, path string, mode uint32, translator []byte) error {
+	return inDir(dirfd, path, func(dir uint32, name string) error {
+		node, err := makeNode(dir, mode, translator)
+		if err != nil {
+			return err
+		}
+		defer portDeallocate(node)
+		return linkNode(dir, node, name)
+	})
+}
+
+func Symlink(path, link string) error { return symlinkat(path, AT_FDCWD, link) }
 
 //go:linkname symlinkat
-func symlinkat(oldpath string, newdir int, path string) error { return ENOSYS }
+func symlinkat(oldpath string, newdir int, path string) error {
+	if oldpath == "" {
+		return ENOENT
+	}
+	if bytealg.IndexByteString(oldpath, 0) >= 0 {
+		return EINVAL
+	}
+	if n := len(path); n > 0 && path[n-1] == '/' {
+		return ENOENT // as for something that is not a directory
+	}
+	return makeNamed(newdir, path, 0777, append([]byte("/hurd/symlink\x00"+oldpath), 0))
+}
+
+func Mkfifo(path string, mode uint32) error {
+	return makeNamed(AT_FDCWD, path, mode, []byte("/hurd/fifo\x00"))
+}
+
+func Mknod(path string, mode uint32, dev int) error {
+	var translator []byte
+	switch mode & S_IFMT {
+	case S_IFREG, 0:
+	case S_IFIFO:
+		translator = []byte("/hurd/fifo\x00")
+	case S_IFSOCK:
+		translator = []byte("/hurd/ifsock\x00")
+	case S_IFCHR:
+		translator = []byte("/hurd/chrdev\x00")
+	case S_IFBLK:
+		translator = []byte("/hurd/blkdev\x00")
+	default:
+		return EINVAL
+	}
+	if mode&S_IFMT == S_IFCHR || mode&S_IFMT == S_IFBLK {
+		major, minor := dev>>8&0xfff, dev&0xff|dev>>12&0xfff00
+		translator = append(translator, strconv.Itoa(major)+"\x00"+strconv.Itoa(minor)+"\x00"...)
+	}
+	return makeNamed(AT_FDCWD, path, mode, translator)
+}
 
 func Chmod(path string, mode uint32) error { return fchmodat(AT_FDCWD, path, mode, 0) }
 
@@ -818,7 +786,7 @@ func Chdir(path string) error {
 	if err != nil {
 		return err
 	}
-	return setCwd(newDescriptor(&portObject{port: port}))
+	return setCwd(newDescriptor(newPortObject(port)))
 }
 
 func Fchdir(fd int) error {
@@ -842,21 +810,6 @@ func setCwd(d *descriptor) error {
 	}
 	setDir(initPortCWDIR, d)
 	return nil
-}
-
-// setDir replaces one of the two directories that paths start from.
-func setDir(i int, d *descriptor) {
-	dirs.once.Do(startDirs)
-	dirs.Lock()
-	if i == initPortCWDIR {
-		d, dirs.cwd = dirs.cwd, d
-	} else {
-		d, dirs.root = dirs.root, d
-	}
-	dirs.Unlock()
-	if d != nil {
-		d.release()
-	}
 }
 
 const ImplementsGetwd = true

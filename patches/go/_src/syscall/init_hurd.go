@@ -125,7 +125,7 @@ func HurdSetPort(i int, port uint32) error {
 	if i == initPortCWDIR || i == initPortCRDIR {
 		var d *descriptor
 		if port != _MACH_PORT_NULL && port != _MACH_PORT_DEAD {
-			d = newDescriptor(&portObject{port: port})
+			d = newDescriptor(newPortObject(port))
 		}
 		setDir(i, d)
 		return nil

@@ -42,6 +42,7 @@ const (
 
 	typeInt32    = 2 // of the elements of arrays
 	typeChar     = 8
+	typeName     = 15
 	typeReceive  = 16 // as received
 	typeSend     = 17
 	typeSendOnce = 18
@@ -56,9 +57,10 @@ const (
 // the caller looks at that once, at the end.
 type message struct {
 	buf     []byte
-	off     int    // of the next item to take
-	keep    []byte // what the message points to
-	complex bool
+	off     int      // of the next item to take
+	keep    [][]byte // what the message points to
+	complex bool     // what is built has rights or memory
+	rights  bool     // and what was received
 	bad     bool
 }
 
@@ -92,6 +94,7 @@ func (m *message) received(n int) (id uint32) {
 	if m.bad {
 		return 0
 	}
+	m.rights = byteorder.LEUint32(m.buf)&msgBitsComplex != 0
 	return byteorder.LEUint32(m.buf[20:])
 }
 
@@ -132,8 +135,8 @@ func (m *message) putString(s string) {
 func (m *message) putBytes(b []byte) {
 	if len(b) > inlineMax {
 		m.complex = true
-		m.keep = b // not on a stack, then, which might move
-		m.put(descLong, typeChar|8<<16, uint32(len(b)), uint32(uintptr(unsafe.Pointer(&b[0]))))
+		m.put(descLong, typeChar|8<<16, uint32(len(b)))
+		m.putPointer(b)
 		return
 	}
 	m.put(descLong|descInline, typeChar|8<<16, uint32(len(b)))
@@ -141,19 +144,36 @@ func (m *message) putBytes(b []byte) {
 	m.pad()
 }
 
-// putInts adds an array of 32-bit integers, inline.
-func (m *message) putInts(v []uint32) {
-	m.put(descLong|descInline, typeInt32|32<<16, uint32(len(v)))
+// putPointer adds the address of b, which is out of line.
+func (m *message) putPointer(b []byte) {
+	m.keep = append(m.keep, b) // not on a stack, then, which might move
+	m.put(uint32(uintptr(unsafe.Pointer(&b[0]))))
+}
+
+// putWords adds an array of words of the type typ.
+func (m *message) putWords(typ uint32, v []uint32) {
+	if len(v) > inlineMax/4 {
+		m.complex = true
+		m.put(descLong, typ|32<<16, uint32(len(v)))
+		m.putPointer(unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), 4*len(v)))
+		return
+	}
+	m.put(descLong|descInline, typ|32<<16, uint32(len(v)))
 	m.put(v...)
 }
 
-// putPorts adds an array of send rights, inline. An empty one is no right.
+// putInts adds an array of 32-bit integers.
+func (m *message) putInts(v []uint32) { m.putWords(typeInt32, v) }
+
+// putNames adds an array of names of ports.
+func (m *message) putNames(v []uint32) { m.putWords(typeName, v) }
+
+// putPorts adds an array of send rights. An empty one is no right.
 func (m *message) putPorts(v []uint32) {
 	if len(v) > 0 {
 		m.complex = true
 	}
-	m.put(descLong|descInline, typeCopySend|32<<16, uint32(len(v)))
-	m.put(v...)
+	m.putWords(typeCopySend, v)
 }
 
 func (m *message) pad() {
@@ -176,7 +196,19 @@ func (m *message) take(desc uint32, n int) []byte {
 func (m *message) int32() uint32 { return byteorder.LEUint32(m.take(descInt32, 4)) }
 func (m *message) word() uintptr { return uintptr(byteorder.LEUint32(m.take(descWord, 4))) }
 func (m *message) int64() int64  { return int64(byteorder.LEUint64(m.take(descInt64, 8))) }
-func (m *message) port() uint32  { return byteorder.LEUint32(m.take(descSend, 4)) }
+
+// port takes a send right. In a message without rights what looks like one is
+// a number that the sender chose.
+func (m *message) port() uint32 {
+	port := byteorder.LEUint32(m.take(descSend, 4))
+	if !m.rights {
+		m.bad = true
+	}
+	if m.bad {
+		return _MACH_PORT_NULL
+	}
+	return port
+}
 
 func (m *message) string() string {
 	b := m.take(descString, stringSize)
@@ -197,6 +229,7 @@ func (m *message) array(typ, bits uint32) (b []byte, ool bool) {
 	m.off += 12
 	switch {
 	case first&descLong == 0 || elem != typ|bits<<16 || n < 0:
+	case !m.rights && (first&descInline == 0 || typ == typeSend && n > 0):
 	case first&descInline != 0 && n <= len(m.buf)-m.off:
 		b = m.buf[m.off : m.off+n]
 		m.off += (n + msgAlign - 1) &^ (msgAlign - 1)
@@ -297,13 +330,15 @@ func (m *message) shorts(w *[4]uint16) {
 // bits wide.
 func (m *message) putTimes(t *[2]Timespec) {
 	for i := range t {
-		m.put(typeInt32|32<<8|2<<16|descInline, uint32(t[i].Sec), uint32(t[i].Nsec))
+		m.putTime(t[i])
 	}
 }
 
-// ints takes an array of 32-bit integers.
-func (m *message) ints() []uint32 {
-	b, ool := m.array(typeInt32, 32)
+func (m *message) putTime(t Timespec) { m.put(descInts|2<<16, uint32(t.Sec), uint32(t.Nsec)) }
+
+// words takes an array of words of the type typ.
+func (m *message) words(typ uint32) []uint32 {
+	b, ool := m.array(typ, 32)
 	v := make([]uint32, len(b)/4)
 	for i := range v {
 		v[i] = byteorder.LEUint32(b[4*i:])
@@ -314,9 +349,83 @@ func (m *message) ints() []uint32 {
 	return v
 }
 
+// ints takes an array of 32-bit integers.
+func (m *message) ints() []uint32 { return m.words(typeInt32) }
+
+// ports takes an array of send rights.
+func (m *message) ports() []uint32 { return m.words(typeSend) }
+
+// bytes takes an array of characters, as a copy.
+func (m *message) bytes() []byte {
+	b, ool := m.array(typeChar, 8)
+	c := append([]byte(nil), b...)
+	if ool {
+		vmDeallocate(b)
+	}
+	return c
+}
+
+// shortInts takes an array of 32-bit integers with a short descriptor.
+func (m *message) shortInts() []uint32 {
+	if m.bad || len(m.buf)-m.off < 4 {
+		m.bad = true
+		return nil
+	}
+	desc := byteorder.LEUint32(m.buf[m.off:])
+	n := int(desc >> 16 & 0xfff)
+	b := m.take(descInts|uint32(n)<<16, 4*n)
+	v := make([]uint32, n)
+	for i := range v {
+		v[i] = byteorder.LEUint32(b[4*i:])
+	}
+	return v
+}
+
+// bool takes a truth value.
+func (m *message) bool() bool { return byteorder.LEUint32(m.take(descBool, 4)) != 0 }
+
+// end checks that nothing is left to take.
+func (m *message) end() {
+	if m.off != len(m.buf) {
+		m.bad = true
+	}
+}
+
+// rusage takes what the proc server says of the use of resources.
+func (m *message) rusage(r *Rusage) {
+	b := m.take(descInts|18<<16, 72)
+	at := func(i int) int64 { return int64(int32(byteorder.LEUint32(b[4*i:]))) }
+	*r = Rusage{
+		Utime: Timeval{at(0), at(1)}, Stime: Timeval{at(2), at(3)},
+		Maxrss: at(4), Ixrss: at(5), Idrss: at(6), Isrss: at(7),
+		Minflt: at(8), Majflt: at(9), Nswap: at(10), Inblock: at(11), Oublock: at(12),
+		Msgsnd: at(13), Msgrcv: at(14), Nsignals: at(15), Nvcsw: at(16), Nivcsw: at(17),
+	}
+}
+
+// putFlock adds a lock on a range of a file, and flock takes it.
+func (m *message) putFlock(lk *Flock_t) {
+	m.put(descInts|7<<16, uint32(int32(lk.Type)), uint32(int32(lk.Whence)),
+		uint32(lk.Start), uint32(lk.Start>>32), uint32(lk.Len), uint32(lk.Len>>32), uint32(lk.Pid))
+}
+
+func (m *message) flock(lk *Flock_t) {
+	b := m.take(descInts|7<<16, 28)
+	*lk = Flock_t{
+		Type:   int16(byteorder.LEUint32(b[0:])),
+		Whence: int16(byteorder.LEUint32(b[4:])),
+		Start:  int64(byteorder.LEUint64(b[8:])),
+		Len:    int64(byteorder.LEUint64(b[16:])),
+		Pid:    int32(byteorder.LEUint32(b[24:])),
+	}
+}
+
 // destroy gives up what is in m, a message that was received and that nobody
 // wants: its rights and its memory.
 func (m *message) destroy() {
+	if !m.rights {
+		return
+	}
 	le := byteorder.LEUint32
 	for off := msgHeaderSize; off+8 <= len(m.buf); {
 		desc := le(m.buf[off:])

@@ -5,6 +5,7 @@
 package syscall
 
 import (
+	"internal/byteorder"
 	"sync"
 	"unsafe"
 )
@@ -18,27 +19,56 @@ import (
 
 // Numbers of the routines: the request; its reply is 100 higher.
 const (
-	_file_chown        = 20001
-	_file_chmod        = 20003
-	_file_set_size     = 20006
-	_file_statfs       = 20012
-	_file_sync         = 20013
-	_dir_lookup        = 20018
-	_dir_readdir       = 20019
-	_dir_mkdir         = 20020
-	_dir_rmdir         = 20021
-	_dir_unlink        = 20022
-	_dir_link          = 20023
-	_dir_rename        = 20024
-	_file_utimens      = 20035
-	_file_check_access = 20009
+	_file_exec           = 20000
+	_file_chown          = 20001
+	_file_chmod          = 20003
+	_file_set_size       = 20006
+	_file_lock           = 20007
+	_file_statfs         = 20012
+	_file_sync           = 20013
+	_dir_lookup          = 20018
+	_dir_readdir         = 20019
+	_dir_mkdir           = 20020
+	_dir_rmdir           = 20021
+	_dir_unlink          = 20022
+	_dir_link            = 20023
+	_dir_rename          = 20024
+	_dir_mkfile          = 20025
+	_file_set_translator = 20027
+	_file_reparent       = 20031
+	_file_exec_paths     = 20034
+	_file_utimens        = 20035
+	_file_record_lock    = 20036
+	_file_check_access   = 20009
 
-	_io_write          = 21000
-	_io_read           = 21001
-	_io_seek           = 21002
-	_io_readable       = 21003
-	_io_stat           = 21013
-	_io_reauthenticate = 21014
+	_io_write           = 21000
+	_io_read            = 21001
+	_io_seek            = 21002
+	_io_readable        = 21003
+	_io_clear_openmodes = 21007
+	_io_set_openmodes   = 21006
+	_io_select          = 21012
+	_io_stat            = 21013
+	_io_reauthenticate  = 21014
+	_io_map             = 21018
+	_io_select_timeout  = 21031
+
+	_proc_reauthenticate          = 24011
+	_proc_child                   = 24012
+	_proc_wait                    = 24020
+	_proc_getallpids              = 24005
+	_proc_task2pid                = 24030
+	_proc_task2proc               = 24031
+	_proc_setsid                  = 24042
+	_proc_getsid                  = 24043
+	_proc_getsidport              = 24046
+	_proc_setpgrp                 = 24047
+	_proc_getpgrp                 = 24048
+	_proc_getpgrppids             = 24049
+	_proc_get_exe                 = 24059
+	_proc_waitid                  = 24062
+	_proc_reauthenticate_complete = 24064
+	_proc_getchildren_rusage      = 24065
 
 	_proc_setmsgport        = 24013
 	_proc_getpids           = 24016
@@ -47,9 +77,16 @@ const (
 	_proc_pid2task          = 24029
 
 	_msg_sig_post   = 23000
+	_task_create    = 2007
 	_task_terminate = 2008
+	_task_info      = 2012
+	_task_suspend   = 2056
+	_task_resume    = 2057
+	_task_priority  = 2622
+	_host_info      = 2638
 
 	_auth_getids            = 25000
+	_auth_makeauth          = 25001
 	_auth_user_authenticate = 25002
 
 	_socket_create         = 26000
@@ -59,6 +96,7 @@ const (
 	_socket_bind           = 26004
 	_socket_name           = 26005
 	_socket_peername       = 26006
+	_socket_connect2       = 26007
 	_socket_create_address = 26008
 	_socket_whatis_address = 26010
 	_socket_shutdown       = 26011
@@ -67,11 +105,14 @@ const (
 	_socket_send           = 26014
 	_socket_recv           = 26015
 
+	_ifsock_getsockaddr  = 34000
 	_interrupt_operation = 33000
 
 	_vm_allocate          = 2021
 	_vm_deallocate        = 2023
 	_vm_protect           = 2024
+	_vm_map               = 2089
+	_mach_port_names      = 3200
 	_mach_port_deallocate = 3206
 	_mach_port_mod_refs   = 3208
 
@@ -82,6 +123,7 @@ const (
 const (
 	_MACH_PORT_NULL       = 0
 	_MACH_PORT_DEAD       = 1<<32 - 1
+	_MACH_PORT_RIGHT_SEND = 0
 	_MACH_PORT_RIGHT_RECV = 1
 
 	_MACH_SEND_MSG          = 0x1
@@ -202,6 +244,11 @@ func sendMessage(m *message) uint32 {
 	return code
 }
 
+// sendNow sends m if there is room in the queue of its port.
+func sendNow(m *message) uint32 {
+	return MachMsg(unsafe.Pointer(&m.buf[0]), _MACH_SEND_MSG|_MACH_SEND_TIMEOUT, uint32(len(m.buf)), 0, 0, 0)
+}
+
 // wait waits for the answer, but not while stop is set: then it returns false,
 // and the call goes on. Otherwise the call is over: there is an error, or c is
 // the answer to take apart.
@@ -249,6 +296,9 @@ func rpc(port, id uint32, build, take func(*message)) error {
 	if port == _MACH_PORT_NULL || port == _MACH_PORT_DEAD {
 		return EBADF
 	}
+	if execing.Load() {
+		return rpcThread(port, id, build, take, MachMsg)
+	}
 	c, err := newCall()
 	if err != nil {
 		return err
@@ -264,6 +314,34 @@ func rpc(port, id uint32, build, take func(*message)) error {
 		err = c.check()
 	}
 	c.free()
+	return err
+}
+
+// rpcBlock is rpc for a call of the kernel in which it waits for somebody else:
+// in the very send.
+func rpcBlock(port, id uint32, build, take func(*message)) error {
+	return rpcThread(port, id, build, take, MachMsgBlock)
+}
+
+// rpcThread is rpc with the reply port of the thread, by the trap msg.
+func rpcThread(port, id uint32, build, take func(*message), msg func(m unsafe.Pointer, option, sendSize, rcvSize, rcvName, timeout uint32) uint32) error {
+	c := call{id: id}
+	c.buf = make([]byte, msgHeaderSize, callBufSize)
+	if build != nil {
+		build(&c.message)
+	}
+	c.setHeader(msgBitsRequest, port, 0, id)
+	n := len(c.buf)
+	c.buf = c.buf[:cap(c.buf)]
+	code := msg(unsafe.Pointer(&c.buf[0]), _MACH_SEND_MSG|_MACH_RCV_MSG, uint32(n), uint32(len(c.buf)), 0, 0)
+	if code != 0 {
+		return machError(code)
+	}
+	err := c.answered(min(int(byteorder.LEUint32(c.buf[4:])), len(c.buf)))
+	if err == nil && take != nil {
+		take(&c.message)
+		err = c.check()
+	}
 	return err
 }
 
@@ -320,6 +398,15 @@ func portDeallocate(name uint32) {
 		return
 	}
 	kernelCall(_mach_port_deallocate, func(m *message) { m.putName(name) })
+}
+
+// portAddRef makes one more reference to a send right.
+func portAddRef(name uint32) {
+	kernelCall(_mach_port_mod_refs, func(m *message) {
+		m.putName(name)
+		m.putInt32(_MACH_PORT_RIGHT_SEND)
+		m.putInt32(1)
+	})
 }
 
 func portDestroyReceive(name uint32) {

@@ -7,6 +7,7 @@ package syscall
 import (
 	"internal/strconv"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -22,6 +23,9 @@ type socketState struct {
 
 	addr    string // the last address that was sent to,
 	addrObj uint32 // and its object; with op[1]
+
+	// Names of local sockets, which their server does not know.
+	local, peer atomic.Pointer[string]
 }
 
 func (s *socketState) close() { portDeallocate(s.addrObj) }
@@ -72,11 +76,18 @@ func socket(family, typ, proto int) (fd int, err error) {
 	if err != nil {
 		return -1, err
 	}
-	return installSocket(port, family, typ, flags)
+	return installSocket(port, &socketState{family: family, typ: typ}, flags)
 }
 
-func installSocket(port uint32, family, typ, flags int) (fd int, err error) {
-	d := newDescriptor(&portObject{port: port, socketState: &socketState{family: family, typ: typ}})
+func newSocket(port uint32, s *socketState) *portObject {
+	o := newPortObject(port)
+	o.kind.Store(S_IFSOCK)
+	o.sock.Store(s)
+	return o
+}
+
+func installSocket(port uint32, s *socketState, flags int) (fd int, err error) {
+	d := newDescriptor(newSocket(port, s))
 	d.nonblock.Store(flags&SOCK_NONBLOCK != 0)
 	d.closeExec.Store(flags&SOCK_CLOEXEC != 0)
 	descriptors.once.Do(startDescriptors)
@@ -87,34 +98,134 @@ func installSocket(port uint32, family, typ, flags int) (fd int, err error) {
 }
 
 // useSocket returns descriptor fd, to release, and its socket.
-func useSocket(fd int) (*descriptor, *portObject, error) {
+func useSocket(fd int) (*descriptor, *portObject, *socketState, error) {
 	d, err := useDescriptor(fd)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	if o, ok := d.object.(*portObject); ok && o.socketState != nil {
-		return d, o, nil
+	if o, ok := d.object.(*portObject); ok {
+		if s := o.socket(); s != nil {
+			return d, o, s, nil
+		}
 	}
 	d.release()
-	return nil, nil, ENOTSOCK
+	return nil, nil, nil, ENOTSOCK
+}
+
+// socket returns the state of o, if o is a socket. If it is one that was
+// inherited or received its server must tell what kind of socket it is.
+func (o *portObject) socket() *socketState {
+	if s := o.sock.Load(); s != nil {
+		return s
+	}
+	if !o.waits() || o.kind.Load() != S_IFSOCK {
+		return nil
+	}
+	s := &socketState{family: AF_LOCAL, typ: SOCK_STREAM}
+	if addr, err := rpcPort(o.name(), _socket_name, nil); err == nil {
+		var rsa RawSockaddrAny
+		if takeAddress(addr, &rsa) == nil && rsa.Addr.Family != AF_UNSPEC {
+			s.family = int(rsa.Addr.Family)
+		}
+	}
+	rpc(o.name(), _socket_getopt, func(m *message) {
+		m.putInt32(SOL_SOCKET)
+		m.putInt32(SO_TYPE)
+	}, func(m *message) {
+		if b := m.bytes(); len(b) >= 4 && b[0] != 0 {
+			s.typ = int(b[0])
+		}
+	})
+	o.sock.CompareAndSwap(nil, s)
+	return o.sock.Load()
 }
 
 // sockRPC is rpc for a call on a socket.
 func sockRPC(fd int, id uint32, build, take func(*message)) error {
-	d, o, err := useSocket(fd)
+	d, o, _, err := useSocket(fd)
 	if err != nil {
 		return err
 	}
 	defer d.release()
-	return rpc(o.port, id, build, take)
+	return rpc(o.name(), id, build, take)
 }
 
 // createAddress makes an address object.
-func (o *portObject) createAddress(addr []byte) (uint32, error) {
-	return rpcPort(o.port, _socket_create_address, func(m *message) {
-		m.putInt32(uint32(o.family))
+func (o *portObject) createAddress(s *socketState, addr []byte) (uint32, error) {
+	if s.family == AF_LOCAL {
+		return localAddress(addr)
+	}
+	return rpcPort(o.name(), _socket_create_address, func(m *message) {
+		m.putInt32(uint32(s.family))
 		m.putBytes(addr)
 	})
+}
+
+// localPath is the path in the address of a local socket.
+func localPath(addr []byte) string {
+	if len(addr) < 2 {
+		return ""
+	}
+	addr = addr[2:]
+	return string(addr[:clen(addr)])
+}
+
+// localAddress returns the address object of the local socket that has a file
+// for a name: the file's translator has it.
+func localAddress(addr []byte) (uint32, error) {
+	path := localPath(addr)
+	if path == "" {
+		return 0, EINVAL
+	}
+	node, err := lookup(AT_FDCWD, path, 0, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer portDeallocate(node)
+	return nodeAddress(node)
+}
+
+func nodeAddress(node uint32) (uint32, error) {
+	obj, err := rpcPort(node, _ifsock_getsockaddr, nil)
+	if err == EOPNOTSUPP || err == EINVAL {
+		err = ECONNREFUSED // the file is something else
+	}
+	return obj, err
+}
+
+// bindLocal makes the file that is the name of a local socket, and the address
+// that goes with it.
+func bindLocal(addr []byte) (obj uint32, err error) {
+	path := localPath(addr)
+	if path == "" {
+		return 0, EINVAL
+	}
+	err = inDir(AT_FDCWD, path, func(dir uint32, name string) error {
+		node, err := makeNode(dir, 0777, []byte("/hurd/ifsock\x00"))
+		if err != nil {
+			return err
+		}
+		defer portDeallocate(node)
+		// The port of a node without a name is that of the node, not of
+		// its translator: open it again.
+		file, err := (*view)(nil).reopen(node, 0)
+		if err != nil {
+			return err
+		}
+		defer portDeallocate(file)
+		if obj, err = nodeAddress(file); err != nil {
+			return err
+		}
+		if err := linkNode(dir, node, name); err != nil {
+			portDeallocate(obj)
+			return err
+		}
+		return nil
+	})
+	if err == EEXIST {
+		err = EADDRINUSE
+	}
+	return obj, err
 }
 
 // takeAddress asks the address object addr, which it gives up, what it stands
@@ -139,31 +250,47 @@ func takeAddress(addr uint32, rsa *RawSockaddrAny) error {
 func addrBytes(p unsafe.Pointer, n _Socklen) []byte { return unsafe.Slice((*byte)(p), int(n)) }
 
 func bind(fd int, addr unsafe.Pointer, addrlen _Socklen) error {
-	d, o, err := useSocket(fd)
+	d, o, s, err := useSocket(fd)
 	if err != nil {
 		return err
 	}
 	defer d.release()
-	obj, err := o.createAddress(addrBytes(addr, addrlen))
+	bytes := addrBytes(addr, addrlen)
+	var obj uint32
+	if s.family == AF_LOCAL {
+		obj, err = bindLocal(bytes)
+	} else {
+		obj, err = o.createAddress(s, bytes)
+	}
 	if err != nil {
 		return err
 	}
 	defer portDeallocate(obj)
-	return rpc(o.port, _socket_bind, func(m *message) { m.putPort(typeCopySend, obj) }, nil)
+	err = rpc(o.name(), _socket_bind, func(m *message) { m.putPort(typeCopySend, obj) }, nil)
+	if err == nil && s.family == AF_LOCAL {
+		path := localPath(bytes)
+		s.local.Store(&path)
+	}
+	return err
 }
 
 // connect starts to connect, and unless fd is non-blocking waits until it is.
 func connect(fd int, addr unsafe.Pointer, addrlen _Socklen) error {
-	d, o, err := useSocket(fd)
+	d, o, s, err := useSocket(fd)
 	if err != nil {
 		return err
 	}
 	defer d.release()
-	obj, err := o.createAddress(addrBytes(addr, addrlen))
+	bytes := addrBytes(addr, addrlen)
+	obj, err := o.createAddress(s, bytes)
 	if err != nil {
 		return err
 	}
 	defer portDeallocate(obj)
+	if s.family == AF_LOCAL {
+		path := localPath(bytes)
+		s.peer.Store(&path)
+	}
 
 	o.op[1].Lock()
 	if o.pending[1] != nil {
@@ -173,7 +300,7 @@ func connect(fd int, addr unsafe.Pointer, addrlen _Socklen) error {
 	c, err := newCall()
 	if err == nil {
 		c.putPort(typeCopySend, obj)
-		if err = c.send(o.port, _socket_connect); err == nil {
+		if err = c.send(o.name(), _socket_connect); err == nil {
 			o.setPending(1, c)
 		} else {
 			c.free()
@@ -189,7 +316,10 @@ func connect(fd int, addr unsafe.Pointer, addrlen _Socklen) error {
 	if e := o.waitConnect(nil); e != 0 {
 		return e
 	}
-	return errnoErr(o.takeConnectError())
+	if e := s.takeConnectError(); e != 0 {
+		return e
+	}
+	return nil
 }
 
 // waitConnect waits until a connect that was started is over.
@@ -218,13 +348,25 @@ func Listen(fd int, backlog int) error {
 func Accept(fd int) (nfd int, sa Sockaddr, err error) { return Accept4(fd, 0) }
 
 func Accept4(fd int, flags int) (nfd int, sa Sockaddr, err error) {
-	d, o, err := useSocket(fd)
+	d, o, s, err := useSocket(fd)
 	if err != nil {
 		return -1, nil, err
 	}
 	defer d.release()
+	if d.wouldBlock(0) {
+		return -1, nil, EAGAIN
+	}
 	o.op[0].Lock()
-	c, err := o.perform(0, &d.stopRead, _socket_accept, nil)
+	var c *call
+	for {
+		c, err = o.perform(0, &d.stopRead, _socket_accept, nil)
+		if err == nil {
+			break
+		}
+		if err = o.retry(0, &d.stopRead, err); err != nil {
+			break
+		}
+	}
 	o.op[0].Unlock()
 	if err != nil {
 		return -1, nil, err
@@ -235,10 +377,16 @@ func Accept4(fd int, flags int) (nfd int, sa Sockaddr, err error) {
 	if err != nil {
 		return -1, nil, err
 	}
-	nfd, err = installSocket(conn, o.family, o.typ, flags)
+	state := &socketState{family: s.family, typ: s.typ}
+	state.local.Store(s.local.Load())
+	nfd, err = installSocket(conn, state, flags)
 	if err != nil {
 		portDeallocate(addr)
 		return -1, nil, err
+	}
+	if s.family == AF_LOCAL {
+		portDeallocate(addr)
+		return nfd, &SockaddrUnix{}, nil
 	}
 	var rsa RawSockaddrAny
 	if takeAddress(addr, &rsa) == nil && rsa.Addr.Family != AF_UNSPEC {
@@ -250,13 +398,38 @@ func Accept4(fd int, flags int) (nfd int, sa Sockaddr, err error) {
 	return nfd, sa, nil
 }
 
+// setLocalAddress makes rsa the address of a local socket with this name.
+func setLocalAddress(rsa *RawSockaddrAny, name *string) {
+	*rsa = RawSockaddrAny{}
+	raw := (*RawSockaddrUnix)(unsafe.Pointer(rsa))
+	raw.Family = AF_LOCAL
+	if name != nil {
+		for i := 0; i < len(*name) && i < len(raw.Path)-1; i++ {
+			raw.Path[i] = int8((*name)[i])
+		}
+	}
+}
+
 func sockAddress(fd int, id uint32, rsa *RawSockaddrAny, addrlen *_Socklen) error {
-	var addr uint32
-	err := sockRPC(fd, id, nil, func(m *message) { addr = m.port() })
+	d, o, _, err := useSocket(fd)
+	if err != nil {
+		return err
+	}
+	defer d.release()
+	addr, err := rpcPort(o.name(), id, nil)
 	if err != nil {
 		return err
 	}
 	*addrlen = SizeofSockaddrAny
+	if s := o.sock.Load(); s.family == AF_LOCAL {
+		portDeallocate(addr)
+		name := &s.local
+		if id == _socket_peername {
+			name = &s.peer
+		}
+		setLocalAddress(rsa, name.Load())
+		return nil
+	}
 	return takeAddress(addr, rsa)
 }
 
@@ -290,7 +463,7 @@ func setsockopt(fd int, level int, name int, val unsafe.Pointer, vallen uintptr)
 }
 
 func getsockopt(fd int, level int, name int, val unsafe.Pointer, vallen *_Socklen) error {
-	d, o, err := useSocket(fd)
+	d, o, s, err := useSocket(fd)
 	if err != nil {
 		return err
 	}
@@ -299,16 +472,16 @@ func getsockopt(fd int, level int, name int, val unsafe.Pointer, vallen *_Sockle
 		// What this side knows better.
 		switch name {
 		case SO_TYPE:
-			*(*int32)(val), *vallen = int32(o.typ), 4
+			*(*int32)(val), *vallen = int32(s.typ), 4
 			return nil
 		case SO_ERROR:
-			if e := o.takeConnectError(); e != 0 {
+			if e := s.takeConnectError(); e != 0 {
 				*(*int32)(val), *vallen = int32(e), 4
 				return nil
 			}
 		}
 	}
-	return rpc(o.port, _socket_getopt, func(m *message) {
+	return rpc(o.name(), _socket_getopt, func(m *message) {
 		m.putInt32(uint32(level))
 		m.putInt32(uint32(name))
 	}, func(m *message) {
@@ -320,20 +493,34 @@ func getsockopt(fd int, level int, name int, val unsafe.Pointer, vallen *_Sockle
 	})
 }
 
-// receive is recvfrom; rsa may be nil if nobody asks who sent it.
-func (o *portObject) receive(p []byte, flags int, rsa *RawSockaddrAny, stop *stopFlag) (n int, err error) {
+// receive is recvmsg; rsa may be nil if nobody asks who sent it, and oob empty
+// if nobody wants descriptors.
+func (o *portObject) receive(p, oob []byte, flags int, rsa *RawSockaddrAny, stop *stopFlag) (n, oobn, outflags int, err error) {
+	s := o.sock.Load()
+	size := ioMax // whoever takes the answer, it is not cut off
+	if s.typ == SOCK_STREAM {
+		size = min(len(p), ioMax)
+	}
 	var addr uint32
+	var control []byte
+	var ports []uint32
 	build := func(m *message) {
 		m.putInt32(uint32(flags))
-		m.putWord(ioMax) // whoever takes the answer, it is not cut off
+		m.putWord(uintptr(size))
 	}
 	take := func(m *message) {
 		addr = m.port()
 		b, ool := m.array(typeChar, 8)
 		n = copy(p, b)
+		if n < len(b) && s.typ != SOCK_STREAM {
+			outflags |= MSG_TRUNC
+		}
 		if ool {
 			vmDeallocate(b)
 		}
+		ports = m.ports()
+		control = m.bytes()
+		outflags |= int(m.int32())
 	}
 	o.op[0].Lock()
 	left := o.left // read already
@@ -342,49 +529,155 @@ func (o *portObject) receive(p []byte, flags int, rsa *RawSockaddrAny, stop *sto
 	}
 	o.op[0].Unlock()
 	if len(left) > 0 {
-		return copy(p, left), nil
+		return copy(p, left), 0, 0, nil
 	}
 	if flags != 0 {
 		// Not the call that may be pending.
-		err = rpc(o.port, _socket_recv, build, take)
+		err = rpc(o.name(), _socket_recv, build, take)
 	} else {
 		o.op[0].Lock()
 		defer o.op[0].Unlock()
-		var c *call
-		if c, err = o.perform(0, stop, _socket_recv, build); err == nil {
-			take(&c.message)
-			err = c.check()
-			c.free()
+		for {
+			var c *call
+			if c, err = o.perform(0, stop, _socket_recv, build); err == nil {
+				take(&c.message)
+				err = c.check()
+				c.free()
+				break
+			}
+			if err = o.retry(0, stop, err); err != nil {
+				break
+			}
 		}
 	}
 	if err != nil {
-		return 0, err
+		return 0, 0, 0, err
 	}
-	if rsa == nil {
+	oobn, truncated := takeRights(oob, control, ports)
+	if truncated {
+		outflags |= MSG_CTRUNC
+	}
+	if rsa == nil || s.family == AF_LOCAL {
 		portDeallocate(addr)
-		return n, nil
+		if rsa != nil {
+			*rsa = RawSockaddrAny{}
+			if s.typ != SOCK_STREAM {
+				setLocalAddress(rsa, nil)
+			}
+		}
+		return n, oobn, outflags, nil
 	}
-	return n, takeAddress(addr, rsa)
+	return n, oobn, outflags, takeAddress(addr, rsa)
 }
 
 func recvfrom(fd int, p []byte, flags int, from *RawSockaddrAny, fromlen *_Socklen) (n int, err error) {
-	d, o, err := useSocket(fd)
+	d, o, s, err := useSocket(fd)
 	if err != nil {
 		return 0, err
 	}
 	defer d.release()
+	if d.wouldBlock(0) {
+		return 0, EAGAIN
+	}
 	*fromlen = SizeofSockaddrAny
-	if o.typ == SOCK_STREAM && flags == 0 {
+	if s.typ == SOCK_STREAM && flags == 0 {
 		*from = RawSockaddrAny{}
 		return o.read(p, &d.stopRead)
 	}
-	return o.receive(p, flags, from, &d.stopRead)
+	n, _, _, err = o.receive(p, nil, flags, from, &d.stopRead)
+	return n, err
 }
 
-func recvmsgRaw(fd int, p, oob []byte, flags int, rsa *RawSockaddrAny) (n, oobn int, recvflags int, err error) {
-	var rsalen _Socklen
-	n, err = recvfrom(fd, p, flags, rsa, &rsalen)
-	return n, 0, 0, err
+func recvmsgRaw(fd int, p, oob []byte, flags int, rsa *RawSockaddrAny) (n, oobn, recvflags int, err error) {
+	d, o, s, err := useSocket(fd)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	defer d.release()
+	if d.wouldBlock(0) {
+		return 0, 0, 0, EAGAIN
+	}
+	if s.family != AF_LOCAL && s.typ == SOCK_STREAM && flags == 0 {
+		*rsa = RawSockaddrAny{}
+		n, err = o.read(p, &d.stopRead)
+		return n, 0, 0, err
+	}
+	return o.receive(p, oob, flags, rsa, &d.stopRead)
+}
+
+// Descriptors in messages of local sockets are rights beside the data. A
+// control message says how many, with a word for each.
+
+// takeRights makes descriptors of the rights that came with a message, and
+// control messages about them in oob. It says how long they are, and whether
+// there was not enough room.
+func takeRights(oob, control []byte, ports []uint32) (n int, truncated bool) {
+	if len(control) == 0 && len(ports) > 0 {
+		control = make([]byte, SizeofCmsghdr+4*len(ports))
+		h := (*Cmsghdr)(unsafe.Pointer(&control[0]))
+		h.Len, h.Level, h.Type = uint32(len(control)), SOL_SOCKET, SCM_RIGHTS
+	}
+	for len(control) >= SizeofCmsghdr {
+		h := (*Cmsghdr)(unsafe.Pointer(&control[0]))
+		size := int(h.Len)
+		if size < SizeofCmsghdr || size > len(control) {
+			break
+		}
+		msg := control[:size]
+		control = control[min((size+3)&^3, len(control)):]
+		if n+size > len(oob) {
+			truncated = true
+			break
+		}
+		if h.Level == SOL_SOCKET && h.Type == SCM_RIGHTS {
+			for i := SizeofCmsghdr; i+4 <= size; i += 4 {
+				fd := -1
+				if len(ports) > 0 {
+					port := ports[0]
+					ports = ports[1:]
+					descriptors.once.Do(startDescriptors)
+					var err error
+					if fd, err = installDescriptor(newPortObject(port), 0); err != nil {
+						fd = -1
+					}
+				}
+				*(*int32)(unsafe.Pointer(&msg[i])) = int32(fd)
+			}
+		}
+		copy(oob[n:], msg)
+		n += min((size+3)&^3, len(oob)-n)
+	}
+	for _, port := range ports {
+		portDeallocate(port)
+	}
+	return n, truncated
+}
+
+// putRights takes the descriptors that control messages name. The caller
+// releases them.
+func putRights(oob []byte) (control []byte, ports []uint32, held []*descriptor, err error) {
+	control = append([]byte(nil), oob...)
+	for left := control; len(left) >= SizeofCmsghdr; {
+		h := (*Cmsghdr)(unsafe.Pointer(&left[0]))
+		size := int(h.Len)
+		if size < SizeofCmsghdr || size > len(left) {
+			return nil, nil, held, EINVAL
+		}
+		if h.Level == SOL_SOCKET && h.Type == SCM_RIGHTS {
+			for i := SizeofCmsghdr; i+4 <= size; i += 4 {
+				word := (*int32)(unsafe.Pointer(&left[i]))
+				d, o, err := usePort(int(*word))
+				if err != nil {
+					return nil, nil, held, err
+				}
+				held = append(held, d)
+				ports = append(ports, o.name())
+				*word = 0 // flags of the descriptor
+			}
+		}
+		left = left[min((size+3)&^3, len(left)):]
+	}
+	return control, ports, held, nil
 }
 
 func sendto(fd int, p []byte, flags int, to unsafe.Pointer, addrlen _Socklen) error {
@@ -393,16 +686,25 @@ func sendto(fd int, p []byte, flags int, to unsafe.Pointer, addrlen _Socklen) er
 }
 
 func sendmsgN(fd int, p, oob []byte, to unsafe.Pointer, addrlen _Socklen, flags int) (n int, err error) {
-	if len(oob) > 0 {
-		return 0, EOPNOTSUPP
-	}
-	d, o, err := useSocket(fd)
+	d, o, s, err := useSocket(fd)
 	if err != nil {
 		return 0, err
 	}
 	defer d.release()
-	if to == nil && flags == 0 {
+	if d.wouldBlock(1) {
+		return 0, EAGAIN
+	}
+	if to == nil && flags == 0 && len(oob) == 0 && s.typ == SOCK_STREAM {
 		return o.write(p, &d.stopWrite)
+	}
+	control, ports, held, err := putRights(oob)
+	defer func() {
+		for _, d := range held {
+			d.release()
+		}
+	}()
+	if err != nil {
+		return 0, err
 	}
 	o.op[1].Lock()
 	defer o.op[1].Unlock()
@@ -411,32 +713,38 @@ func sendmsgN(fd int, p, oob []byte, to unsafe.Pointer, addrlen _Socklen, flags 
 	}
 	var obj uint32
 	if to != nil {
-		// A program that sends to one address goes on to do so.
-		if addr := addrBytes(to, addrlen); string(addr) != o.addr {
-			if obj, err = o.createAddress(addr); err != nil {
+		// A program that sends to one address goes on to do so. (What
+		// has a file for its name may be another one next time.)
+		if addr := addrBytes(to, addrlen); string(addr) != s.addr || s.family == AF_LOCAL {
+			if obj, err = o.createAddress(s, addr); err != nil {
 				return 0, err
 			}
-			portDeallocate(o.addrObj)
-			o.addr, o.addrObj = string(addr), obj
+			portDeallocate(s.addrObj)
+			s.addr, s.addrObj = string(addr), obj
 		}
-		obj = o.addrObj
+		obj = s.addrObj
 	}
-	if o.typ == SOCK_STREAM {
+	if s.typ == SOCK_STREAM {
 		p = p[:min(len(p), ioMax)]
 	}
-	c, err := o.perform(1, &d.stopWrite, _socket_send, func(m *message) {
-		m.putPort(typeCopySend, obj)
-		m.putInt32(uint32(flags))
-		m.putBytes(p)
-		m.putPorts(nil)
-		m.putBytes(nil)
-	})
-	if err != nil {
-		return 0, err
+	for {
+		c, err := o.perform(1, &d.stopWrite, _socket_send, func(m *message) {
+			m.putPort(typeCopySend, obj)
+			m.putInt32(uint32(flags))
+			m.putBytes(p)
+			m.putPorts(ports)
+			m.putBytes(control)
+		})
+		if err == nil {
+			n = int(c.word())
+			err = c.check()
+			c.free()
+			return min(n, len(p)), err
+		}
+		if err = o.retry(1, &d.stopWrite, err); err != nil {
+			return 0, err
+		}
 	}
-	defer c.free()
-	n = int(c.word())
-	return min(n, len(p)), c.check()
 }
 
 // writev is for package internal/poll.
@@ -457,7 +765,31 @@ func writev(fd int, iovecs []Iovec) (uintptr, error) {
 	return uintptr(n), err
 }
 
-func socketpair(domain int, typ int, proto int, fd *[2]int32) error { return EOPNOTSUPP }
+func socketpair(domain int, typ int, proto int, fd *[2]int32) error {
+	flags := typ & (SOCK_CLOEXEC | SOCK_NONBLOCK)
+	typ &^= SOCK_CLOEXEC | SOCK_NONBLOCK
+	if domain != AF_LOCAL {
+		return EAFNOSUPPORT
+	}
+	a, b, err := socketPorts(typ, proto)
+	if err != nil {
+		return err
+	}
+	var fds [2]int
+	end := func(port uint32) object { return newSocket(port, &socketState{family: AF_LOCAL, typ: typ}) }
+	openFlags := 0
+	if flags&SOCK_CLOEXEC != 0 {
+		openFlags |= O_CLOEXEC
+	}
+	if flags&SOCK_NONBLOCK != 0 {
+		openFlags |= O_NONBLOCK
+	}
+	if err := installPair(fds[:], end(a), end(b), openFlags); err != nil {
+		return err
+	}
+	fd[0], fd[1] = int32(fds[0]), int32(fds[1])
+	return nil
+}
 
 func (sa *SockaddrInet4) sockaddr() (unsafe.Pointer, _Socklen, error) {
 	if sa.Port < 0 || sa.Port > 0xFFFF {
@@ -486,13 +818,26 @@ func (sa *SockaddrInet6) sockaddr() (unsafe.Pointer, _Socklen, error) {
 	return unsafe.Pointer(&sa.raw), _Socklen(sa.raw.Len), nil
 }
 
-// Local sockets are named by files that translators make: not there yet.
-func (sa *SockaddrUnix) sockaddr() (unsafe.Pointer, _Socklen, error) { return nil, 0, EAFNOSUPPORT }
+func (sa *SockaddrUnix) sockaddr() (unsafe.Pointer, _Socklen, error) {
+	n := len(sa.Name)
+	if n == 0 || n >= len(sa.raw.Path) {
+		return nil, 0, EINVAL
+	}
+	sa.raw.Family = AF_LOCAL
+	for i := range n {
+		sa.raw.Path[i] = int8(sa.Name[i])
+	}
+	sa.raw.Path[n] = 0
+	sa.raw.Len = byte(2 + n + 1)
+	return unsafe.Pointer(&sa.raw), _Socklen(sa.raw.Len), nil
+}
 
 func anyToSockaddr(rsa *RawSockaddrAny) (Sockaddr, error) {
 	switch rsa.Addr.Family {
 	case AF_LOCAL:
-		return &SockaddrUnix{}, nil
+		pp := (*RawSockaddrUnix)(unsafe.Pointer(rsa))
+		path := unsafe.Slice((*byte)(unsafe.Pointer(&pp.Path)), len(pp.Path))
+		return &SockaddrUnix{Name: string(path[:clen(path)])}, nil
 	case AF_INET:
 		pp := (*RawSockaddrInet4)(unsafe.Pointer(rsa))
 		p := (*[2]byte)(unsafe.Pointer(&pp.Port))

@@ -20,6 +20,7 @@ import (
 
 // Provided by package syscall.
 func sysPollable(fd int) syscall.Errno    // 0 if calls on fd can be stopped
+func sysDeadlines(fd int) bool            // that is of use: fd is no file
 func sysStop(fd int, mode int, stop bool) // makes calls not wait
 func sysWaitConnect(fd int) syscall.Errno // ends a connect; EAGAIN if stopped
 
@@ -148,7 +149,7 @@ func (fd *FD) setDeadline(t time.Time, modes []int) error {
 	}
 	defer fd.decref()
 	pd := &fd.pd
-	if pd.fd == nil {
+	if pd.fd == nil || !sysDeadlines(fd.Sysfd) {
 		return ErrNoDeadline
 	}
 	pd.mu.Lock()
