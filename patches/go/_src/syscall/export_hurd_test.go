@@ -91,6 +91,10 @@ func (r *TestRequest) Int32() int32      { return int32(r.int32()) }
 func (r *TestRequest) Int64() int64      { return r.int64() }
 func (r *TestRequest) String() string    { return r.string() }
 func (r *TestRequest) RightName() uint32 { return r.port() }
+func (r *TestRequest) Ints() []uint32    { return r.ints() }
+func (r *TestRequest) Names() []uint32   { return r.words(typeName) }
+func (r *TestRequest) Rights() []uint32  { return r.ports() }
+func (r *TestRequest) End() bool         { r.end(); return !r.bad }
 
 // Bytes takes an array, and says whether it was out of line.
 func (r *TestRequest) Bytes() ([]byte, bool) {
@@ -113,6 +117,15 @@ func (a TestAnswer) Bytes(b []byte)  { a.putBytes(b) }
 func (a TestAnswer) Stat(w [32]uint32) {
 	a.put(descStat)
 	a.put(w[:]...)
+}
+
+// Rights gives the client an array of send rights.
+func (a TestAnswer) Rights(servers []*TestServer) {
+	var v []uint32
+	for _, s := range servers {
+		v = append(v, s.Port) // there is a send right, too
+	}
+	a.putPorts(v)
 }
 
 // Right gives the client a send right for the port of s, or a null one.
@@ -148,18 +161,22 @@ func InstallTestPort(port uint32, typ int) (int, error) {
 	return installDescriptor(newPortObject(port), 0)
 }
 
-// SetTestRoot makes port, or nothing if it is 0, the root and the current
-// directory.
+var testDirs struct{ root, cwd *descriptor }
+
+// SetTestRoot makes port the root and the current directory; 0 brings back
+// those that the program was started with.
 func SetTestRoot(port uint32) {
 	dirs.once.Do(startDirs)
 	dirs.Lock()
 	defer dirs.Unlock()
-	dirs.root, dirs.cwd = nil, nil
-	if port != 0 {
-		// One more reference than there are users: never freed.
-		dirs.root = newDescriptor(newPortObject(port))
-		dirs.cwd = newDescriptor(newPortObject(port))
+	if port == 0 {
+		dirs.root, dirs.cwd = testDirs.root, testDirs.cwd
+		return
 	}
+	testDirs.root, testDirs.cwd = dirs.root, dirs.cwd
+	// One more reference than there are users: never freed.
+	dirs.root = newDescriptor(newPortObject(port))
+	dirs.cwd = newDescriptor(newPortObject(port))
 }
 
 // StopIO and WaitIO are what package internal/poll uses.
