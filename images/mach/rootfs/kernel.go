@@ -77,12 +77,20 @@ func (machKernel) Destroy(ports ...mach.Port) {
 // The kernel merges neighbouring regions of the same kind into one object, and
 // gives back the pages of an object only when all of it goes. Slabs are
 // therefore of two kinds, in turn, as squares of a chessboard are.
-type Memory struct{}
+type Memory struct {
+	// KeepFree is how much memory of the machine stays free, in bytes: files do
+	// not take the last. Without a default pager a machine that runs out of
+	// memory loses programs.
+	KeepFree uint64
+}
 
 var _ memfs.Memory = Memory{}
 
 // Alloc returns a slab.
-func (Memory) Alloc() ([]byte, error) {
+func (m Memory) Alloc() ([]byte, error) {
+	if st, err := mach.VMStats(mach.TaskSelf()); err != nil || uint64(st.Free)*pageSize < m.KeepFree {
+		return nil, fmt.Errorf("%d pages are free: %w", st.Free, mach.KernResourceShortage)
+	}
 	a := mach.Mapping{
 		Size: memfs.SlabSize, Mask: memfs.SlabSize - 1, Anywhere: true,
 		Prot: mach.ProtRead | mach.ProtWrite, MaxProt: mach.ProtAll, Inherit: mach.InheritNone,

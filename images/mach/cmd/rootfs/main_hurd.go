@@ -26,6 +26,11 @@ import (
 	"hurdlab/mach"
 )
 
+// keepFree is how much memory files leave to programs. The first 16 MB of a
+// machine are for devices: the kernel uses them last, and begins to search for
+// pages that it can do without before it does.
+const keepFree = 12 << 20
+
 // maxInodes bounds the files of a node: each takes some 500 bytes of this
 // program's memory.
 const maxInodes = 16384
@@ -68,10 +73,8 @@ func run(ctx context.Context, execTask mach.Port, treeDevice, startup string) er
 	export := new(ports.Kernel)
 	sockets := new(sockets)
 	tree := rootfs.New(rootfs.Config{
-		Memory: rootfs.Memory{},
-		// A third of the memory for files leaves one for programs and one for
-		// the rest.
-		MaxBytes: int64(host.Memory / 3), MaxInodes: maxInodes,
+		Memory:   rootfs.Memory{KeepFree: keepFree},
+		MaxBytes: int64(host.Memory) / 10 * 3, MaxInodes: maxInodes,
 		Generation: uint32(time.Now().Unix()),
 		Ports:      export,
 		Devices:    devices,
