@@ -132,7 +132,7 @@ func (p *Process) magic(ctx context.Context, name string, result, from mach.Port
 	switch word {
 	case "": // "/rest": from the root
 		drop()
-		return p.Root, false, tail, false, nil
+		return p.Root, false, "/" + tail, false, nil
 	case "fd":
 		drop()
 		number, tail, more := strings.Cut(tail, "/")
