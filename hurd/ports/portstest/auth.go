@@ -26,6 +26,7 @@ func NewAuth(k *Kernel) *Auth { return &Auth{k: k, meets: map[mach.Port]*meeting
 type meeting struct {
 	user   chan *handle
 	server chan mach.Port
+	left   bool // the client has given up
 }
 
 func (a *Auth) meeting(rendezvous mach.Port) *meeting {
@@ -33,7 +34,7 @@ func (a *Auth) meeting(rendezvous mach.Port) *meeting {
 	defer a.mu.Unlock()
 	m := a.meets[rendezvous]
 	if m == nil {
-		m = &meeting{make(chan *handle, 1), make(chan mach.Port, 1)}
+		m = &meeting{user: make(chan *handle, 1), server: make(chan mach.Port, 1)}
 		a.meets[rendezvous] = m
 	}
 	return m
@@ -99,7 +100,16 @@ func (h *handle) AuthUserAuthenticate(ctx context.Context, rendezvous mach.Port)
 		h.auth.k.Release(rendezvous)
 		return port, nil
 	case <-ctx.Done():
-		return mach.Null, context.Cause(ctx)
+		h.auth.mu.Lock()
+		defer h.auth.mu.Unlock()
+		m.left = true
+		select {
+		case port := <-m.server: // too late
+			h.auth.k.Release(rendezvous)
+			return port, nil
+		default:
+			return mach.Null, context.Cause(ctx)
+		}
 	}
 }
 
@@ -110,7 +120,15 @@ func (h *handle) AuthServerAuthenticate(ctx context.Context, rendezvous mach.Por
 	for {
 		select {
 		case u := <-m.user:
-			m.server <- newport.Port
+			h.auth.mu.Lock()
+			left := m.left
+			if !left {
+				m.server <- newport.Port
+			}
+			h.auth.mu.Unlock()
+			if left {
+				return nil, nil, nil, nil, proto.EINVAL
+			}
 			h.auth.k.Release(rendezvous)
 			return u.euids, u.auids, u.egids, u.agids, nil
 		case <-look.C:
