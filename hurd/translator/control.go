@@ -3,6 +3,7 @@ package translator
 import (
 	"context"
 	"errors"
+	"time"
 
 	"hurdlab/hurd"
 	"hurdlab/hurd/proto"
@@ -65,7 +66,7 @@ func (fs *FS) goaway(ctx context.Context, flags int32) error {
 			}
 		}
 	}
-	if !force && fs.users.Load() > 0 {
+	if !force && !fs.unused(ctx) {
 		return proto.EBUSY
 	}
 	if flags&proto.GOAWAY_NOSYNC == 0 {
@@ -74,6 +75,31 @@ func (fs *FS) goaway(ctx context.Context, flags int32) error {
 		}
 	}
 	return nil
+}
+
+// settleTime is how long fsys_goaway waits for ports that clients have given
+// back to become known as such.
+const settleTime = 50 * time.Millisecond
+
+// unused reports whether nobody has a port of a node. What a client gave back
+// before it asked may not have been noticed: the kernel tells of each port in
+// its own message.
+func (fs *FS) unused(ctx context.Context) bool {
+	if fs.users.Load() == 0 {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for {
+		select {
+		case <-fs.left:
+			if fs.users.Load() == 0 {
+				return true
+			}
+		case <-ctx.Done():
+			return fs.users.Load() == 0
+		}
+	}
 }
 
 // A child is an active translator.

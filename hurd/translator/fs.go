@@ -58,12 +58,13 @@ type FS struct {
 
 	auth    atomic.Uint32 // this server's authentication handle
 	proc    atomic.Uint32
-	control holder       // the control port
-	fsid    holder       // its identity port
-	users   atomic.Int64 // protids
-	pending atomic.Int64 // calls of the authentication server
-	active  atomic.Int64 // active translators
-	listed  atomic.Int64 // entries of directories that are being read
+	control holder        // the control port
+	fsid    holder        // its identity port
+	users   atomic.Int64  // protids
+	left    chan struct{} // gets one when there are no users any more
+	pending atomic.Int64  // calls of the authentication server
+	active  atomic.Int64  // active translators
+	listed  atomic.Int64  // entries of directories that are being read
 
 	deaths  deaths
 	renames mutex // from one directory to another
@@ -92,7 +93,7 @@ func NewFS(c Config) (*FS, error) {
 	if c.FSType == 0 {
 		c.FSType = proto.FSTypeMisc
 	}
-	fs := &FS{config: c, ports: c.Ports, nodes: make(map[Node]*node), translated: make(map[*node]struct{}), gone: make(chan struct{})}
+	fs := &FS{config: c, ports: c.Ports, nodes: make(map[Node]*node), translated: make(map[*node]struct{}), gone: make(chan struct{}), left: make(chan struct{}, 1)}
 	fs.renames.init()
 	fs.root = fs.get(c.Root, true)
 	return fs, nil

@@ -145,7 +145,12 @@ func (p *protid) serve() {
 
 func (p *protid) gone() {
 	p.once.Do(func() {
-		p.fs.users.Add(-1)
 		p.open.put()
+		if p.fs.users.Add(-1) == 0 {
+			select {
+			case p.fs.left <- struct{}{}:
+			default:
+			}
+		}
 	})
 }
