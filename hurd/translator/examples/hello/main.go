@@ -1,6 +1,6 @@
 // Hello is a translator: a file that says what its option tells it to.
 //
-//	settrans -ac /tmp/hello hello --contents="hello, world"
+//	settrans -ac /tmp/hello /tmp/bin/hello --contents="hello, world"
 //	cat /tmp/hello
 //	fsysopts /tmp/hello --contents="good bye"
 package main

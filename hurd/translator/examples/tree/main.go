@@ -3,7 +3,7 @@
 // and those are directories of the same kind, so that the tree has no end
 // but paths do: primes have nothing in them.
 //
-//	settrans -ac /tmp/numbers tree --last=1000
+//	settrans -ac /tmp/numbers /tmp/bin/tree --last=1000
 //	ls /tmp/numbers/12/6/3
 package main
 
