@@ -175,8 +175,9 @@ type Dirent struct {
 }
 
 // A Parent is a directory that knows where it is: what ".." is. Of other
-// directories, it is the one that they were last looked up in. The root is not
-// asked.
+// directories, it is the one that they were reached through when they were
+// opened. The root is not asked. A directory that is a [Releaser] must be a
+// Parent.
 type Parent interface {
 	Parent(ctx context.Context) (Node, error)
 }
