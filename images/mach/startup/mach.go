@@ -25,6 +25,8 @@ func (Mach) Retain(p mach.Port) error {
 	return mach.PortModRefs(mach.TaskSelf(), p, mach.RightSend, 1)
 }
 
+func (Mach) Release(p ...mach.Port) { proto.Release(context.Background(), p...) }
+
 func (Mach) Destroy(p mach.Port) { _ = mach.DestroyReceive(p) }
 
 func (k Mach) Say(line string) {

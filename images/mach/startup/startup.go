@@ -34,9 +34,10 @@ const (
 type Kernel interface {
 	// Watch calls f when p dies, unless stop is called before.
 	Watch(p mach.Port, f func()) (stop func(), err error)
-	// Retain makes another reference to a send right; Destroy destroys a
-	// receive right.
+	// Retain makes another reference to a send right, Release gives one back;
+	// Destroy destroys a receive right.
 	Retain(p mach.Port) error
+	Release(p ...mach.Port)
 	Destroy(p mach.Port)
 	// Reboot ends the machine.
 	Reboot(hostPriv mach.Port, how int32)
@@ -107,9 +108,7 @@ func (s *Server) FsysGoaway(context.Context, int32) error { return proto.EBUSY }
 func (s *Server) retain(list ...mach.Port) error {
 	for i, p := range list {
 		if err := s.kernel.Retain(p); err != nil {
-			for _, p := range list[:i] {
-				proto.Release(context.Background(), p)
-			}
+			s.kernel.Release(list[:i]...)
 			return err
 		}
 	}
@@ -283,7 +282,7 @@ func (s *Server) forget(r *registration) {
 	defer s.mu.Unlock()
 	if i := slices.Index(s.registered, r); i >= 0 {
 		s.registered = slices.Delete(s.registered, i, i+1)
-		proto.Release(context.Background(), r.port)
+		s.kernel.Release(r.port)
 	}
 }
 
