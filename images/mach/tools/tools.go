@@ -79,6 +79,7 @@ func all() map[string]tool {
 		"readlink": {"[-f] FILE...", readlink},
 		"rm":       {"[-r] [-f] FILE...", rm},
 		"rmdir":    {"[-p] DIRECTORY...", rmdir},
+		"scp":      {"-t|-f [-r] [-p] [-d] FILE... (the remote half: a client starts it)", remoteCopy},
 		"sleep":    {"SECONDS", sleep},
 		"stat":     {"[-L] [-c FORMAT] FILE...", stat},
 		"su":       {"[-c COMMAND] [USER]", su},
