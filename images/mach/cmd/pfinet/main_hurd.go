@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"hurdlab/hurd"
 	"hurdlab/hurd/ports"
@@ -22,6 +23,8 @@ import (
 )
 
 func main() {
+	// A node has little memory: collect before the heap takes a second arena.
+	debug.SetGCPercent(50)
 	if err := run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "pfinet:", err)
 		os.Exit(1)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"hurdlab/hurd"
 	"hurdlab/hurd/ports"
@@ -16,6 +17,8 @@ import (
 )
 
 func main() {
+	// A node has little memory: collect before the heap takes a second arena.
+	debug.SetGCPercent(50)
 	export := &ports.Kernel{MaxObjects: 2 * pflocal.MaxSockets}
 	err := translator.Serve(context.Background(), translator.Config{
 		Root:   pflocal.NewPorts(&ioport.Host{Export: export, Auth: hurd.Self().Auth}),

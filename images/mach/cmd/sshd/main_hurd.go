@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 
 	"golang.org/x/crypto/ssh"
@@ -28,6 +29,8 @@ import (
 )
 
 func main() {
+	// A node has little memory: collect before the heap takes a second arena.
+	debug.SetGCPercent(50)
 	if err := run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "sshd:", err)
 		os.Exit(1)
