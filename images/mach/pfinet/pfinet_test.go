@@ -353,6 +353,9 @@ func TestPing(t *testing.T) {
 			binary.BigEndian.PutUint16(echo[2:], checksum(echo))
 		}
 		c.ok(c.connect(p, "127.0.0.1:0"))
+		if peer := c.what(proto.SocketPeername(c.ctx, p)); peer != "127.0.0.1:0" {
+			t.Errorf("connected to %s", peer)
+		}
 		c.write(p, string(echo))
 		for {
 			b := []byte(c.read(p, 1000))

@@ -113,5 +113,5 @@ func (o *object) String() string {
 	case proto.SOCK_STREAM:
 		state = tcp.EndpointState(o.ep.State()).String()
 	}
-	return fmt.Sprintf("%s\t%s\t%s\t%s", kind, addr(o.ep.GetLocalAddress), addr(o.ep.GetRemoteAddress), state)
+	return fmt.Sprintf("%s\t%s\t%s\t%s", kind, addr(o.ep.GetLocalAddress), addr(o.remoteAddress), state)
 }

@@ -43,6 +43,10 @@ type object struct {
 	nonblock atomic.Bool
 	owner    atomic.Int32
 
+	// remote is what a raw socket is connected to, which its endpoint does not
+	// tell.
+	remote atomic.Pointer[tcpip.FullAddress]
+
 	// The port of the address that the last datagram came from, and a right to
 	// it: most come from where the one before came from.
 	fromMu    sync.Mutex
@@ -133,7 +137,14 @@ func (k *socket) SocketBind(_ context.Context, addr mach.Port) error {
 func (k *socket) SocketName(context.Context) (mach.Port, error) { return k.name(k.ep.GetLocalAddress) }
 
 func (k *socket) SocketPeername(context.Context) (mach.Port, error) {
-	return k.name(k.ep.GetRemoteAddress)
+	return k.name(k.remoteAddress)
+}
+
+func (o *object) remoteAddress() (tcpip.FullAddress, tcpip.Error) {
+	if a := o.remote.Load(); a != nil {
+		return *a, nil
+	}
+	return o.ep.GetRemoteAddress()
 }
 
 func (k *socket) name(get func() (tcpip.FullAddress, tcpip.Error)) (mach.Port, error) {
@@ -195,6 +206,9 @@ func (k *socket) SocketConnect(ctx context.Context, addr mach.Port) error {
 
 func (k *socket) connect(ctx context.Context, a tcpip.FullAddress) error {
 	terr := k.ep.Connect(a)
+	if terr == nil && k.typ == proto.SOCK_RAW {
+		k.remote.Store(&a)
+	}
 	if _, started := terr.(*tcpip.ErrConnectStarted); !started || k.nonblock.Load() {
 		return code(terr)
 	}
