@@ -151,7 +151,7 @@ func lookupProtocol() []Case {
 			}
 			p.fails(p.dir, "f", proto.O_READ|proto.O_SHLOCK|proto.O_NONBLOCK, proto.EAGAIN)
 			proto.Release(p.ctx, first)
-			p.eventually("the lock outlives its port", func() bool {
+			p.soon("the lock outlives its port", func() bool {
 				_, _, port, err := proto.DirLookup(p.ctx, p.dir, "f", proto.O_READ|proto.O_SHLOCK|proto.O_NONBLOCK, 0)
 				proto.Release(p.ctx, port)
 				return err == nil
@@ -171,17 +171,6 @@ func lookupProtocol() []Case {
 			p.OK(proto.FileChmod(p.ctx, f, 0o755), "file_chmod")
 			p.lookup(p.dir, "f", proto.O_EXEC)
 		}),
-	}
-}
-
-// eventually waits until f is true: for what a server learns from the kernel
-// in its own time.
-func (p *P) eventually(otherwise string, f func() bool) {
-	for !f() {
-		if p.ctx.Err() != nil {
-			p.Fatalf("%s", otherwise)
-		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -1208,7 +1197,7 @@ func translatorProtocol() []Case {
 			Equal(p.T, content(p, "n", 0), "above", "what is shown")
 			p.kill(control)
 			Equal(p.T, content(p, "n", 0), "below", "what is shown when it is dead")
-			p.eventually("the node's mode still has a translator", func() bool {
+			p.soon("the node's mode still has a translator", func() bool {
 				return p.stat(node).Mode&proto.S_IATRANS == 0
 			})
 		}),

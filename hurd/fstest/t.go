@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // A T is what a case works with: its directory, and ways to say what is
@@ -287,6 +288,17 @@ func (t *T) LaterTick() {
 		if t.ctx.Err() != nil {
 			t.Fatalf("the file system's clock stands still")
 		}
+	}
+}
+
+// soon waits until f is true. On the Hurd a server learns that a port has been
+// closed from the kernel, after the one who has closed it.
+func (t *T) soon(otherwise string, f func() bool) {
+	for !f() {
+		if t.ctx.Err() != nil {
+			t.Fatalf("%s", otherwise)
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
