@@ -3,7 +3,9 @@
 package fstest
 
 import (
+	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"syscall"
@@ -74,6 +76,42 @@ func mapCases() []Case {
 				_, err = syscall.Pwrite(fd, []byte{byte(i + 1)}, int64(i))
 				t.OK(err, "pwrite")
 				Equal(t, m[i], byte(i+1), "what is in memory of what was written")
+			}
+		}},
+		Case{"io_map/at-random", Mapping, func(t *T) {
+			// A few pages that are read, written, cut and extended by calls, and
+			// read and written in memory, by one mapping and another.
+			const pages, steps = 3, 600
+			fd, content := file(t, page)
+			m := mmap(t, fd, pages*page, rw, syscall.MAP_SHARED)
+			again := mmap(t, fd, pages*page, rd, syscall.MAP_SHARED)
+			r := rand.New(rand.NewPCG(1, 2))
+			for i := range steps {
+				at, n, c := r.IntN(pages*page), 1+r.IntN(page+100), byte(1+r.IntN(255))
+				switch op := r.IntN(8); {
+				case op < 2:
+					b := bytes.Repeat([]byte{c}, min(n, pages*page-at))
+					_, err := syscall.Pwrite(fd, b, int64(at))
+					t.OK(err, "step %d: pwrite", i)
+					if grow := at + len(b) - len(content); grow > 0 {
+						content = append(content, make([]byte, grow)...)
+					}
+					copy(content[at:], b)
+				case op == 2:
+					b := make([]byte, n)
+					k, err := syscall.Pread(fd, b, int64(at))
+					t.OK(err, "step %d: pread", i)
+					t.sameBytes(b[:k], content[min(at, len(content)):min(at+n, len(content))], fmt.Sprintf("step %d: read", i))
+				case op == 3 && r.IntN(3) == 0:
+					t.OK(syscall.Ftruncate(fd, int64(at)), "step %d: ftruncate", i)
+					content = append(content[:min(at, len(content))], make([]byte, max(at-len(content), 0))...)
+				case at >= len(content): // what is there is nobody's business
+				case op < 6:
+					m[at], content[at] = c, c
+				default:
+					Equal(t, m[at], content[at], "step %d: memory at %d", i, at)
+					Equal(t, again[at], content[at], "step %d: memory again at %d", i, at)
+				}
 			}
 		}},
 		Case{"io_map/private-write-is-not-seen", Mapping, func(t *T) {
