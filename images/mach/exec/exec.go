@@ -202,7 +202,22 @@ func (o *Open) ExecExecPaths(ctx context.Context, file, oldtask mach.Port, flags
 		args: argv, env: envp, dtable: slices.Clone(dtable), ports: slices.Clone(portarray), ints: slices.Clone(intarray),
 		dealloc: deallocnames, destroy: destroynames,
 	}
-	return j.run()
+	return told(j.run())
+}
+
+// told is what the client is told of an error. That another server has died,
+// or knows less than it should, must not look as if this one did.
+func told(err error) error {
+	if err == nil {
+		return nil
+	}
+	switch code := proto.Code(err); code {
+	case mach.SendInvalidDest, mach.MigServerDied:
+		return fmt.Errorf("%v: %w", err, proto.EDIED)
+	case mach.MigBadID, mach.MigBadArguments, mach.MigTypeError:
+		return fmt.Errorf("%v: %w", err, proto.EGRATUITOUS)
+	}
+	return err
 }
 
 // A job is the work for one program. The rights of the request are the

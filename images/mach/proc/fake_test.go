@@ -51,6 +51,7 @@ type authority struct {
 	ids     []int32
 	err     error
 	newport chan mach.Port
+	meet    func() // called before the server is answered
 }
 
 func (a *authority) AuthServerAuthenticate(ctx context.Context, rendezvous mach.Port, newport proto.Right) (eu, au, eg, ag []int32, err error) {
@@ -59,6 +60,9 @@ func (a *authority) AuthServerAuthenticate(ctx context.Context, rendezvous mach.
 	}
 	a.w.Release(rendezvous)
 	a.newport <- newport.Port
+	if a.meet != nil {
+		a.meet()
+	}
 	return a.ids, nil, a.ids, nil, nil
 }
 

@@ -3,6 +3,7 @@ package proc
 import (
 	"context"
 	"strings"
+	"time"
 
 	"hurdlab/hurd/proto"
 	"hurdlab/mach"
@@ -16,8 +17,8 @@ type Port struct {
 	object Object
 	// committed is closed when the ids that the port was made for are known.
 	committed chan struct{}
-	// stale is set when the process has another port, or none. Guarded by
-	// the table's mutex.
+	// stale is set when the process has another port in its place, or has
+	// ended. Guarded by the table's mutex.
 	stale bool
 }
 
@@ -43,7 +44,6 @@ func (t *Table) portOf(p *Process) (mach.Port, error) {
 			return right, nil
 		}
 		// Its last right has just gone.
-		p.port.stale = true
 		p.port = nil
 	}
 	return mach.Null, proto.EAGAIN
@@ -63,7 +63,6 @@ func (t *Table) newPort(p *Process) (*Port, error) {
 func (o *Port) gone() {
 	o.table.lock()
 	defer o.table.unlock()
-	o.stale = true
 	if o.p.port == o {
 		o.p.port = nil
 	}
@@ -316,44 +315,56 @@ func (o *Port) reauthenticate(ctx context.Context, rendezvous, newTask mach.Port
 				return err
 			}
 		}
-		if next, err = t.newPort(p); err == nil {
-			if right, err = next.object.Right(); err != nil {
-				t.later(next.object.Close)
-			}
+		if t.reauths >= maxReauths {
+			return proto.EAGAIN
 		}
-		return err
+		if next, err = t.newPort(p); err != nil {
+			return err
+		}
+		if right, err = next.object.Right(); err != nil {
+			t.later(next.object.Close)
+			return err
+		}
+		t.reauths++
+		return nil
 	})
 	if err != nil {
 		return err
 	}
 	// What arrives at the new port waits until this is over.
 	defer close(next.committed)
-	euids, _, egids, _, err := proto.AuthServerAuthenticate(ctx, t.auth, proto.Copy(rendezvous), proto.Move(right))
-	if err == nil {
-		err = o.do(ctx, func(t *Table, p *Process) error {
-			if newTask != mach.Null {
-				if err := t.reassign(p, newTask); err != nil {
-					return err
-				}
-			}
-			p.setIDs(euids, egids)
-			o.close()
-			p.port = next
-			return nil
-		})
+	// The client may give back its right to the old port as soon as it has the
+	// new one, before the answer is here: the old port ends, and its requests
+	// are interrupted. That must not keep this one from its end.
+	actx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reauthTimeout)
+	euids, _, egids, _, err := proto.AuthServerAuthenticate(actx, t.auth, proto.Copy(rendezvous), proto.Move(right))
+	cancel()
+	t.lock()
+	t.reauths--
+	if err == nil && (o.stale || o.p.state >= dead) {
+		err = proto.ESRCH // somebody else was quicker
+	}
+	if err == nil && newTask != mach.Null {
+		err = t.reassign(o.p, newTask)
 	}
 	if err != nil {
-		t.lock()
 		next.close()
 		t.unlock()
 		return err
 	}
+	o.p.setIDs(euids, egids)
+	o.close()
+	o.p.port = next
+	t.unlock()
 	t.kernel.Release(rendezvous)
 	if newTask != mach.Null {
 		t.kernel.Release(newTask)
 	}
 	return nil
 }
+
+// reauthTimeout bounds how long a user may take to come to a rendezvous.
+const reauthTimeout = time.Minute
 
 func (p *Process) setIDs(uids, gids []int32) {
 	p.uids, p.gids = uids[:min(len(uids), maxIDs)], gids[:min(len(gids), maxIDs)]

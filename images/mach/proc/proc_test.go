@@ -334,6 +334,34 @@ func testPermissions(t *testing.T) {
 	w.end()
 }
 
+// A client that gives back its old port as soon as it has the new one, which
+// interrupts what runs at the old one, has a new one that works.
+func TestReauthenticateInterrupted(t *testing.T) {
+	w := newWorld(t)
+	p := w.spawn(w.startup)
+	rendezvous := w.NewPort(nil)
+	ctx, cancel := context.WithCancel(w.ctx)
+	w.auth.ids = []int32{1000}
+	w.auth.meet = func() {
+		w.Release(p.proc)
+		cancel()
+	}
+	if err := proto.ProcReauthenticate(ctx, p.proc, proto.Copy(rendezvous)); err != nil {
+		t.Fatal(err)
+	}
+	port := <-w.auth.newport
+	if pid, _, _, err := proto.ProcGetpids(w.ctx, port); err != nil || pid != p.pid {
+		t.Errorf("the new port: process %d, %v; want %d", pid, err, p.pid)
+	}
+	if _, _, err := proto.ProcGetprivports(w.ctx, port); !errors.Is(err, proto.EPERM) {
+		t.Errorf("it is still root's: %v", err)
+	}
+	w.Release(rendezvous)
+	w.die(p.task)
+	w.killOwn()
+	w.end()
+}
+
 func second(_, _ mach.Port, err error) error { return err }
 
 // exec of a privileged program: the process goes on in a new task, the old

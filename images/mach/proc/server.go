@@ -104,6 +104,9 @@ func Start(ctx context.Context, boot, kernelTask mach.Port, logf func(format str
 	for _, task := range tasks {
 		s.NewTask(task, mach.Null)
 	}
+	s.lock()
+	s.byPID[proto.PIDKernel].exe = "gnumach"
+	s.unlock()
 	go k.serveTasks(ctx)
 	go k.serveExceptions(ctx)
 	return s, nil

@@ -39,6 +39,8 @@ const (
 	maxExecNotify = 8
 	// maxVersions bounds the servers that tell their versions.
 	maxVersions = 64
+	// maxReauths bounds the processes that wait for their new ids.
+	maxReauths = 256
 	// maxIDs bounds the ids of a process of each kind.
 	maxIDs = 256
 )
@@ -126,6 +128,7 @@ type Table struct {
 	init     *Process
 	startup  *Process
 	effects  []func()
+	reauths  int
 	posts    sync.WaitGroup
 
 	execPorts []mach.Port
