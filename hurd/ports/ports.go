@@ -66,6 +66,9 @@ type Port interface {
 	Name() mach.Port
 	// Right makes a send right, the caller's. It fails when the port is gone.
 	Right() (mach.Port, error)
+	// Used reports whether anybody has a send right, or one is on its way in a
+	// message. What is not used will soon be Gone.
+	Used() bool
 	// Close ends the port, whoever has rights to it. Requests that run are
 	// interrupted.
 	Close()
@@ -186,6 +189,11 @@ func (o *object) Right() (mach.Port, error) {
 		return mach.Null, fmt.Errorf("right to an object: %w", err)
 	}
 	return p, nil
+}
+
+func (o *object) Used() bool {
+	st, err := mach.PortGetStatus(mach.TaskSelf(), o.Name())
+	return err == nil && st.SendRights
 }
 
 // watch has the kernel tell when there are no senders, and made or more rights

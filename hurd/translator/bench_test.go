@@ -26,6 +26,7 @@ func (b *bare) Lookup(mach.Port) (mach.Handler, bool) { return b.handler, true }
 func (b *bare) Release(...mach.Port)                  {}
 func (b *bare) Name() mach.Port                       { return 7 }
 func (b *bare) Right() (mach.Port, error)             { return 7, nil }
+func (b *bare) Used() bool                            { return true }
 func (b *bare) Close()                                {}
 
 // request makes a message as it is received.

@@ -364,7 +364,17 @@ func TestLocks(t *testing.T) {
 	if err != nil || l.Type != off {
 		t.Errorf("no lock in the way: %+v, %v", l, err)
 	}
-	w.k.Release(a, b, ro)
+	// What is closed locks nothing, even before the server hears of it.
+	var tell []func()
+	w.k.Gone = func(f func()) { tell = append(tell, f) }
+	w.k.Release(a, b)
+	c := w.open(p, "f", proto.O_WRITE|proto.O_EXLOCK)
+	w.want("write lock after the close", set(c, try, wr, 0, 0), "ok")
+	w.k.Gone = nil
+	for _, f := range tell {
+		f()
+	}
+	w.k.Release(ro, c)
 	w.done()
 }
 

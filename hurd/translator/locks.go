@@ -29,10 +29,11 @@ type lock struct {
 
 const whole = math.MaxInt64 // the last byte of any file
 
-// conflict returns a lock of another owner that keeps l from being set.
+// conflict returns a lock of another owner that keeps l from being set. Those
+// that were closed, but of which this server has not heard, do not.
 func (k *locks) conflict(l lock) (lock, bool) {
 	for _, h := range k.held {
-		if h.owner != l.owner && h.start <= l.last && l.start <= h.last && (h.write || l.write) {
+		if h.owner != l.owner && h.start <= l.last && l.start <= h.last && (h.write || l.write) && !h.owner.abandoned() {
 			return h, true
 		}
 	}

@@ -2,6 +2,7 @@ package translator
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -26,6 +27,36 @@ type peropen struct {
 	pos   int64
 
 	list listing // of a directory
+
+	portsMu sync.Mutex
+	ports   []ports.Port // of the protids that have one
+}
+
+// abandoned reports whether nobody has a right to a port of the opening any
+// more: it will be closed as soon as this server hears of it.
+func (p *peropen) abandoned() bool {
+	p.portsMu.Lock()
+	defer p.portsMu.Unlock()
+	for _, x := range p.ports {
+		if x.Used() {
+			return false
+		}
+	}
+	return len(p.ports) > 0
+}
+
+func (p *peropen) addPort(x ports.Port) {
+	p.portsMu.Lock()
+	defer p.portsMu.Unlock()
+	p.ports = append(p.ports, x)
+}
+
+func (p *peropen) removePort(x ports.Port) {
+	p.portsMu.Lock()
+	defer p.portsMu.Unlock()
+	if i := slices.Index(p.ports, x); i >= 0 {
+		p.ports = slices.Delete(p.ports, i, i+1)
+	}
 }
 
 // openModes are the flags of opening that stay with what is open.
@@ -105,7 +136,11 @@ func (p *protid) Handle(ctx context.Context, req, reply *mach.Message) error {
 // fails, p is gone. Who made p has made its handler, unless it is not ready.
 func (fs *FS) export(p *protid) (mach.Port, error) {
 	fs.users.Add(1)
-	port, err := fs.ports.Export(p, ports.Options{Gone: p.gone})
+	var port ports.Port
+	port, err := fs.ports.Export(p, ports.Options{Gone: func() {
+		p.open.removePort(port)
+		p.gone()
+	}})
 	if err != nil {
 		p.gone()
 		return mach.Null, err
@@ -116,6 +151,7 @@ func (fs *FS) export(p *protid) (mach.Port, error) {
 		p.gone()
 		return mach.Null, err
 	}
+	p.open.addPort(port)
 	return right, nil
 }
 

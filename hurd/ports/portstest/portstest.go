@@ -28,6 +28,9 @@ import (
 type Kernel struct {
 	// Fail makes Export fail.
 	Fail error
+	// Gone, if not nil, is called when a port has gone with what tells its
+	// object so, which Gone may do later: in a kernel that is a message.
+	Gone func(tell func())
 
 	t      testing.TB
 	layout wire.Layout
@@ -146,6 +149,12 @@ func (p *port) Right() (mach.Port, error) {
 	return p.name, nil
 }
 
+func (p *port) Used() bool {
+	p.kernel.mu.Lock()
+	defer p.kernel.mu.Unlock()
+	return p.kernel.all[p.name] != nil && p.rights > 0
+}
+
 func (p *port) Close() { p.kernel.Kill(p.name) }
 
 // AddRight makes another send right to a port, as mach_port_mod_refs does.
@@ -185,7 +194,11 @@ func (k *Kernel) Drop(name mach.Port, t mach.Type) {
 		}
 	}
 	k.mu.Unlock()
-	if gone != nil {
+	switch {
+	case gone == nil:
+	case k.Gone != nil:
+		k.Gone(gone)
+	default:
 		gone()
 	}
 }
