@@ -230,3 +230,28 @@ func TestUnreadable(t *testing.T) {
 		t.Errorf("%q", s)
 	}
 }
+
+// FuzzSink sends anything as a client: nothing is written elsewhere.
+func FuzzSink(f *testing.F) {
+	for _, s := range []string{"C0644 5 f\nhello\x00", "T1 0 2 0\nD0755 0 d\nC0600 0 x\n\x00E\n", "C0644 1 ..\nx\x00", "\x01w\n\x02e\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		dir := t.TempDir()
+		root := filepath.Join(dir, "root")
+		if err := os.Mkdir(root, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		(Server{root}).Run([]string{"-r", "-p", "-t", "/"}, bytes.NewReader(in), io.Discard)
+		if list, err := os.ReadDir(dir); err != nil || len(list) != 1 {
+			t.Errorf("%v, %v", list, err)
+		}
+		// What was made may have modes that keep t.TempDir from cleaning up.
+		filepath.WalkDir(root, func(p string, e os.DirEntry, err error) error {
+			if e != nil && e.IsDir() {
+				os.Chmod(p, 0o755)
+			}
+			return nil
+		})
+	})
+}
