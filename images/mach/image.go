@@ -26,6 +26,9 @@ import (
 // DefaultMemoryMB is the memory of a node whose user does not say.
 const DefaultMemoryMB = 96
 
+// serversMemoryMB is that of a node whose servers are tasks of their own.
+const serversMemoryMB = 128
+
 // user is whom to log in as. The nodes know no other yet.
 const user = "root"
 
@@ -149,7 +152,9 @@ func (m *image) Machine(ctx context.Context, id images.Identity) (*images.Machin
 	memory := id.MemoryMB
 	switch {
 	case memory == 0:
-		memory = DefaultMemoryMB
+		if memory = DefaultMemoryMB; withServers() {
+			memory = serversMemoryMB
+		}
 	case memory < minMemoryMB:
 		return nil, fmt.Errorf("%d MB of memory is too little for a node of image mach; it needs %d", memory, minMemoryMB)
 	}
