@@ -407,6 +407,9 @@ func openat(dirfd int, path string, flags int, perm uint32) (fd int, err error) 
 	dirs.once.Do(startDirs)
 	port, err := lookup(dirfd, path, server, perm&07777&^dirs.umask)
 	if err != nil {
+		if flags&O_NOFOLLOW != 0 && isLink(dirfd, path) {
+			err = ELOOP // whatever is wrong with opening the link itself
+		}
 		return -1, err
 	}
 	o := newPortObject(port)
@@ -437,6 +440,12 @@ func openat(dirfd int, path string, flags int, perm uint32) (fd int, err error) 
 		d.release()
 	}
 	return fd, err
+}
+
+// isLink reports whether path is a symbolic link.
+func isLink(dirfd int, path string) bool {
+	var st Stat_t
+	return fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == nil && st.Mode&S_IFMT == S_IFLNK
 }
 
 // pathCall is rpc for a call on a path. Of the flags O_NOLINK is the one that
@@ -510,43 +519,58 @@ func readlinkat(dirfd int, path string, buf []byte) (n int, err error) {
 }
 
 // inDir calls f with the directory of path and the name there. If path ends
-// with a slash and there is something of that name, it must be a directory.
+// with a slash and there is something of that name, it must be a directory; a
+// symbolic link of that name stands for what it points to.
 func inDir(dirfd int, path string, f func(dir uint32, name string) error) error {
-	if len(path) > 1 && path[len(path)-1] == '/' {
-		switch port, err := lookup(dirfd, path, 0, 0); err {
-		case nil:
-			portDeallocate(port)
-		case ENOENT:
-		default:
+	for range maxRetries {
+		slash := len(path) > 1 && path[len(path)-1] == '/'
+		if slash {
+			switch port, err := lookup(dirfd, path, 0, 0); err {
+			case nil:
+				portDeallocate(port)
+			case ENOENT:
+			default:
+				return err
+			}
+		}
+		for len(path) > 1 && path[len(path)-1] == '/' {
+			path = path[:len(path)-1]
+		}
+		i := len(path)
+		for i > 0 && path[i-1] != '/' {
+			i--
+		}
+		dir, name := path[:i], path[i:]
+		switch {
+		case path == "":
+			return ENOENT
+		case name == "": // the root
+			return EBUSY
+		case len(name) >= stringSize:
+			return ENAMETOOLONG
+		case bytealg.IndexByteString(name, 0) >= 0:
+			return EINVAL
+		case dir == "":
+			dir = "."
+		}
+		if slash {
+			var target [PathMax]byte
+			if n, err := readlinkat(dirfd, path, target[:]); err == nil {
+				path = string(target[:n]) + "/"
+				if path[0] != '/' {
+					path = dir + "/" + path
+				}
+				continue
+			}
+		}
+		port, err := lookup(dirfd, dir, 0, 0)
+		if err != nil {
 			return err
 		}
+		defer portDeallocate(port)
+		return f(port, name)
 	}
-	for len(path) > 1 && path[len(path)-1] == '/' {
-		path = path[:len(path)-1]
-	}
-	i := len(path)
-	for i > 0 && path[i-1] != '/' {
-		i--
-	}
-	dir, name := path[:i], path[i:]
-	switch {
-	case path == "":
-		return ENOENT
-	case name == "": // the root
-		return EBUSY
-	case len(name) >= stringSize:
-		return ENAMETOOLONG
-	case bytealg.IndexByteString(name, 0) >= 0:
-		return EINVAL
-	case dir == "":
-		dir = "."
-	}
-	port, err := lookup(dirfd, dir, 0, 0)
-	if err != nil {
-		return err
-	}
-	defer portDeallocate(port)
-	return f(port, name)
+	return ELOOP
 }
 
 func nameCall(dirfd int, path string, id uint32, more func(*message)) error {

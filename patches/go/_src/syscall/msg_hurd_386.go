@@ -168,11 +168,10 @@ func (m *message) putInts(v []uint32) { m.putWords(typeInt32, v) }
 // putNames adds an array of names of ports.
 func (m *message) putNames(v []uint32) { m.putWords(typeName, v) }
 
-// putPorts adds an array of send rights. An empty one is no right.
+// putPorts adds an array of send rights. Even an empty one makes the kernel look
+// at the message, which turns its type into that of rights received.
 func (m *message) putPorts(v []uint32) {
-	if len(v) > 0 {
-		m.complex = true
-	}
+	m.complex = true
 	m.putWords(typeCopySend, v)
 }
 

@@ -205,22 +205,34 @@ func bindLocal(addr []byte) (obj uint32, err error) {
 		if err != nil {
 			return err
 		}
-		defer portDeallocate(node)
 		// The port of a node without a name is that of the node, not of
 		// its translator: open it again.
-		file, err := (*view)(nil).reopen(node, 0)
+		var file uint32
+		if file, err = (*view)(nil).reopen(node, 0); err == nil {
+			obj, err = nodeAddress(file)
+			portDeallocate(file)
+		}
+		if e := linkNode(dir, node, name); e != nil {
+			if err == nil {
+				portDeallocate(obj)
+			}
+			portDeallocate(node)
+			return e
+		}
+		portDeallocate(node)
+		if err == nil {
+			return nil
+		}
+		// There are file systems that see only by the name what has
+		// become of a file.
+		if file, err = (*view)(nil).lookup(dir, name, 0, 0); err == nil {
+			obj, err = nodeAddress(file)
+			portDeallocate(file)
+		}
 		if err != nil {
-			return err
+			rpc(dir, _dir_unlink, func(m *message) { m.putString(name) }, nil)
 		}
-		defer portDeallocate(file)
-		if obj, err = nodeAddress(file); err != nil {
-			return err
-		}
-		if err := linkNode(dir, node, name); err != nil {
-			portDeallocate(obj)
-			return err
-		}
-		return nil
+		return err
 	})
 	if err == EEXIST {
 		err = EADDRINUSE
