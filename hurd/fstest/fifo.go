@@ -262,12 +262,6 @@ func fifoCases() []Case {
 			_, err := syscall.Seek(r, 0, io.SeekStart)
 			t.Want(err, "seek", syscall.ESPIPE)
 		}},
-		{"io_read/fifo-pread", Fifos, func(t *T) {
-			_, r, w := both(t)
-			t.Write(w, "x")
-			_, err := syscall.Pread(r, make([]byte, 1), 0)
-			t.Want(err, "pread", syscall.ESPIPE)
-		}},
 		{"dir_unlink/fifo-in-use", Fifos, func(t *T) {
 			path, r, w := both(t)
 			t.OK(syscall.Unlink(path), "unlink")
