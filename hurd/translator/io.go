@@ -407,8 +407,16 @@ func (p *protid) IOMap(ctx context.Context) (rd, wr mach.Port, err error) {
 	case mayRead:
 		rd, err = m.Map(ctx, mach.ProtRead)
 	case mayWrite:
-		// Who may only write must not read, which every mapping allows.
-		return mach.Null, mach.Null, proto.EOPNOTSUPP
+		// The memory can be read, too: by who could open it to do so.
+		st, err := p.open.node.Stat(ctx)
+		if err == nil {
+			err = check(ctx, p.open.node.Node, &st, p.user, mayRead)
+		}
+		if err != nil {
+			return mach.Null, mach.Null, err
+		}
+		wr, err = m.Map(ctx, mach.ProtRead|mach.ProtWrite)
+		return mach.Null, wr, err
 	case mayRead | mayWrite:
 		if rd, err = m.Map(ctx, mach.ProtRead|mach.ProtWrite); err != nil {
 			break

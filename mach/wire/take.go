@@ -92,7 +92,8 @@ func (m *Message) item(off int) (it Item, next int, err error) {
 	if err != nil {
 		return it, 0, fmt.Errorf("item at %d: %w", off, err)
 	}
-	if (d.OOL || d.Type.IsRight()) && !m.Complex() {
+	// No rights at all are in order there: a client need not say so.
+	if (d.OOL || d.Type.IsRight() && d.Number > 0) && !m.Complex() {
 		return it, 0, fmt.Errorf("item at %d: %v in a message that is not complex", off, d)
 	}
 	it = Item{Desc: d, m: m, at: off}

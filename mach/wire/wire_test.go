@@ -305,6 +305,24 @@ func TestForgedRights(t *testing.T) {
 	}
 }
 
+// An array without rights may be in a message that is not complex.
+func TestNoRights(t *testing.T) {
+	for _, l := range layouts {
+		m := New(l, 1)
+		m.PutRights(nil, CopySend)
+		m.SetDest(1, CopySend)
+		b := m.Buffer(0)
+		b[3] &^= 0x80
+		m, err := Parse(l, b, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, _ := m.TakeRights(10); len(p) != 0 || m.End() != nil {
+			t.Errorf("%v: %v, %v", l, p, m.Err())
+		}
+	}
+}
+
 // Malformed messages are refused.
 func TestParseRefuses(t *testing.T) {
 	le := binary.LittleEndian
