@@ -53,6 +53,8 @@ type port struct {
 	rights  int  // send rights
 	made    bool // there has been one
 	serial  sync.Mutex
+	running int    // requests
+	gone    func() // to be called when none runs
 }
 
 // New returns a kernel with messages of the given layout.
@@ -190,10 +192,17 @@ func (k *Kernel) Drop(name mach.Port, t mach.Type) {
 		}
 		if p.rights == 0 && p.made {
 			delete(k.all, name)
-			gone = p.opt.Gone
+			if gone = p.opt.Gone; p.running > 0 {
+				p.gone, gone = gone, nil // as the real one, after its requests
+			}
 		}
 	}
 	k.mu.Unlock()
+	k.tell(gone)
+}
+
+// tell calls what tells an object that its port is gone.
+func (k *Kernel) tell(gone func()) {
 	switch {
 	case gone == nil:
 	case k.Gone != nil:
@@ -323,17 +332,36 @@ func (k *Kernel) handle(ctx context.Context, to mach.Port, m *mach.Message) (*ma
 func (k *Kernel) take(to mach.Port, m *mach.Message) (*port, *mach.Message, error) {
 	k.mu.Lock()
 	p := k.all[to]
+	if p != nil {
+		p.running++
+	}
 	k.mu.Unlock()
 	if p == nil {
 		k.destroy(m)
 		return nil, nil, mach.SendInvalidDest
 	}
 	req, _, err := k.cross(m)
+	if err != nil {
+		k.done(p)
+	}
 	return p, req, err
+}
+
+// done ends a request.
+func (k *Kernel) done(p *port) {
+	k.mu.Lock()
+	p.running--
+	var gone func()
+	if p.running == 0 {
+		gone, p.gone = p.gone, nil
+	}
+	k.mu.Unlock()
+	k.tell(gone)
 }
 
 // answer has the receiver handle a request.
 func (k *Kernel) answer(ctx context.Context, p *port, req *mach.Message) (*mach.Message, error) {
+	defer k.done(p)
 	if p.opt.Serial {
 		p.serial.Lock()
 		defer p.serial.Unlock()
