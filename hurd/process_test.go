@@ -336,6 +336,56 @@ func TestStartTranslator(t *testing.T) {
 	}
 }
 
+// procs is a proc server that has one process.
+type procs struct {
+	proto.UnimplementedProc
+	k      *portstest.Kernel
+	reaped chan int32
+}
+
+func (p *procs) ProcChild(_ context.Context, task mach.Port) error {
+	p.k.Release(task)
+	return nil
+}
+
+func (p *procs) ProcTask2pid(_ context.Context, task mach.Port) (int32, error) {
+	p.k.Release(task)
+	return 77, nil
+}
+
+func (p *procs) ProcTask2proc(_ context.Context, task mach.Port) (mach.Port, error) {
+	p.k.Release(task)
+	return p.k.NewPort(nil), nil
+}
+
+func (p *procs) ProcWait(_ context.Context, pid, options int32) (int32, int32, proto.Rusage, int32, error) {
+	p.reaped <- pid
+	return 0, 0, proto.Rusage{}, pid, nil
+}
+
+// A translator that nobody waits for is waited for.
+func TestTranslatorIsReaped(t *testing.T) {
+	k := portstest.New(t, wire.Layout32)
+	ctx := k.Context(t.Context())
+	p := &procs{k: k, reaped: make(chan int32, 1)}
+	proc := k.NewPort(proto.Handler(p))
+	x := &exe{k: k, run: func(mach.Port) error { return nil }}
+	root := k.NewPort(proto.Handler(x))
+	_, err := hurd.StartTranslator(ctx, hurd.Start{
+		Argz: []byte("/hurd/prog\x00"), CWD: root, Root: root, Proc: proc, Reap: true, Ports: k,
+		NewTask: func() (mach.Port, error) { return k.NewPort(nil), nil },
+		EndTask: func(mach.Port) {},
+	})
+	if !errors.Is(err, proto.EDIED) {
+		t.Error(err)
+	}
+	if pid := <-p.reaped; pid != 77 {
+		t.Errorf("reaped %d", pid)
+	}
+	k.Release(proc, root)
+	nothingLeft(t, k)
+}
+
 // reauth is a directory that anybody may use.
 type reauth struct {
 	*exe

@@ -28,6 +28,11 @@ type Start struct {
 	// asks for. The right that it returns goes to the translator.
 	Underlying func(ctx context.Context, flags int32) (mach.Port, error)
 
+	// Reap waits for the translator's end, however long that takes, so that
+	// nothing is left of its process. A program that ends itself leaves that to
+	// init. Proc must stay valid.
+	Reap bool
+
 	// Ports makes the bootstrap port; nil stands for a [ports.Kernel].
 	Ports ports.Exporter
 	// NewTask makes the task, in place of the kernel.
@@ -172,6 +177,11 @@ func (s *Start) child(ctx context.Context, task mach.Port) (mach.Port, error) {
 	if err := proto.ProcChild(ctx, s.Proc, task); err != nil {
 		return mach.Null, err
 	}
+	if s.Reap {
+		if pid, err := proto.ProcTask2pid(ctx, s.Proc, task); err == nil {
+			go reap(context.WithoutCancel(ctx), s.Proc, pid)
+		}
+	}
 	proc, err := proto.ProcTask2proc(ctx, s.Proc, task)
 	if err != nil || s.Owner == nil || !s.Auth.Valid() {
 		return proc, err
@@ -192,6 +202,16 @@ func (s *Start) child(ctx context.Context, task mach.Port) (mach.Port, error) {
 	proto.Release(ctx, proc)
 	_ = proto.ProcReauthenticateComplete(ctx, again)
 	return again, nil
+}
+
+// reap waits for a child's end.
+func reap(ctx context.Context, proc mach.Port, pid int32) {
+	for {
+		_, _, _, _, err := proto.ProcWait(ctx, proc, pid, 0)
+		if !errors.Is(err, proto.EINTR) {
+			return
+		}
+	}
 }
 
 // A bootstrap is what a translator that is being started talks to.

@@ -237,7 +237,7 @@ func (fs *FS) startTranslator(ctx context.Context, s *node, at whereabouts, argz
 	defer fs.ports.Release(cwd)
 	x := hurd.Start{
 		Argz: argz, CWD: cwd, Owner: &hurd.Owner{UID: st.UID, GID: st.GID}, Stderr: fs.config.Stderr,
-		Auth: fs.authPort(), Proc: mach.Port(fs.proc.Load()), Ports: fs.ports,
+		Auth: fs.authPort(), Proc: mach.Port(fs.proc.Load()), Reap: true, Ports: fs.ports,
 		Underlying: func(ctx context.Context, flags int32) (mach.Port, error) {
 			return fs.right(fs.newPeropen(s.use(), at.origin, where{path: at.child}, flags&openModes), owner)
 		},
