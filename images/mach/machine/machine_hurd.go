@@ -11,6 +11,7 @@ import (
 	"net"
 	"slices"
 
+	"hurdlab/hurd/proto"
 	"hurdlab/images/mach/nic"
 	"hurdlab/images/mach/pci"
 	"hurdlab/images/mach/pio"
@@ -23,10 +24,15 @@ import (
 type Machine struct {
 	HostPriv     mach.Port // privileged port of the host
 	DeviceMaster mach.Port // opens the kernel's devices
+
+	// KeepDMA keeps the memory of a card from being used for anything else
+	// when this program has ended: a card that nobody has stopped goes on
+	// writing to it. It takes a task without threads, which stays behind.
+	KeepDMA bool
 }
 
 // Boot returns the machine of a program that the kernel started.
-func Boot() Machine { return Machine{mach.HostPriv(), mach.DeviceMaster()} }
+func Boot() Machine { return Machine{HostPriv: mach.HostPriv(), DeviceMaster: mach.DeviceMaster()} }
 
 // GrantPorts lets this task use the I/O ports from first to last.
 func (m Machine) GrantPorts(first, last uint16) error {
@@ -80,9 +86,48 @@ func (m Machine) OpenCard(ctx context.Context, mac net.HardwareAddr) (nic.Device
 		if err != nil {
 			return nil, err
 		}
-		return virtio.Open(bus, base, irq, m.AllocateDMA)
+		var dma []nic.DMA
+		card, err := virtio.Open(bus, base, irq, func(size int) (nic.DMA, error) {
+			d, err := m.AllocateDMA(size)
+			dma = append(dma, d)
+			return d, err
+		})
+		if err == nil && m.KeepDMA {
+			if err = keep(dma); err != nil {
+				card.Close()
+			}
+		}
+		return card, err
 	}
 	return nil, fmt.Errorf("no virtio network card (virtio-net-pci, transitional) with address %q on PCI bus 0; seen: %q", mac, seen)
+}
+
+// keep shares memory with a new task that does nothing, and has nothing else.
+func keep(dma []nic.DMA) error {
+	self := mach.TaskSelf()
+	for addr := uintptr(0); ; {
+		r, err := mach.VMRegion(self, addr)
+		if err != nil {
+			break // beyond the last one
+		}
+		proto.Release(context.Background(), r.Object)
+		if r.Inherit != mach.InheritNone {
+			if err := mach.VMInherit(self, r.Addr, r.Size, mach.InheritNone); err != nil {
+				return err
+			}
+		}
+		addr = r.Addr + r.Size
+	}
+	for _, d := range dma {
+		if err := mach.VMInherit(self, vmem.Addr(d.Bytes), uintptr(len(d.Bytes)), mach.InheritShare); err != nil {
+			return err
+		}
+	}
+	task, err := mach.TaskCreate(self, true)
+	if err != nil {
+		return fmt.Errorf("keep the memory of a device: %w", err)
+	}
+	return mach.Deallocate(task)
 }
 
 // An Interrupt is an interrupt line, whose interrupts arrive as messages.

@@ -1,5 +1,7 @@
 package pflocal
 
+import "time"
+
 // Limits. What a queue holds is bounded by its bytes and its packets, what all
 // of them hold by the budget: beyond it, a queue that has anything in it takes
 // no more than a page, so that every connection still gets on.
@@ -18,6 +20,11 @@ const (
 	maxRightsInFlight = 1024 // sent and not received, of the whole server
 	maxControl        = 8 << 10
 )
+
+// maxHold is how long a message with a right to one of the server's sockets
+// waits for room: until it is in a queue, that right keeps the socket alive,
+// which may be the one that it waits at.
+const maxHold = time.Minute
 
 // A packet is what was sent at once: data, or a piece of a stream.
 type packet struct {

@@ -403,6 +403,16 @@ func (k *Socket) Send(ctx context.Context, m Message, to *Address, dontWait bool
 	if s.inFlight+len(m.Rights) > maxRightsInFlight {
 		return 0, proto.ETOOMANYREFS
 	}
+	for _, r := range m.Rights {
+		if r.Socket != nil {
+			// While the message waits it is a message of this server's, with
+			// the right to its own socket in it. Nobody may have another.
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeoutCause(ctx, maxHold, proto.ENOBUFS)
+			defer cancel()
+			break
+		}
+	}
 	s.fly(m.Rights)
 	n, err := k.send(ctx, packet{data: m.Data, rights: m.Rights, control: m.Control}, to, dontWait)
 	if err != nil {

@@ -41,7 +41,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the hardware is for root: %w", err)
 	}
-	card, err := machine.Machine{HostPriv: hostPriv, DeviceMaster: deviceMaster}.OpenCard(ctx, opt.Card())
+	card, err := machine.Machine{HostPriv: hostPriv, DeviceMaster: deviceMaster, KeepDMA: true}.OpenCard(ctx, opt.Card())
 	if err != nil {
 		return err
 	}
