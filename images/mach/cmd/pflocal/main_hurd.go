@@ -2,32 +2,6 @@
 // /servers/socket/1 (package pflocal).
 package main
 
-import (
-	"context"
-	"fmt"
-	"os"
-	"runtime/debug"
+import "hurdlab/images/mach/pflocal"
 
-	"hurdlab/hurd"
-	"hurdlab/hurd/ports"
-	"hurdlab/hurd/proto"
-	"hurdlab/hurd/translator"
-	"hurdlab/images/mach/ioport"
-	"hurdlab/images/mach/pflocal"
-)
-
-func main() {
-	// A node has little memory: collect before the heap takes a second arena.
-	debug.SetGCPercent(50)
-	export := &ports.Kernel{MaxObjects: 2 * pflocal.MaxSockets}
-	err := translator.Serve(context.Background(), translator.Config{
-		Root:   pflocal.NewPorts(&ioport.Host{Export: export, Auth: hurd.Self().Auth}),
-		Name:   os.Args[0],
-		FSType: proto.FSTypeSocket,
-		Ports:  export,
-	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "pflocal:", err)
-		os.Exit(1)
-	}
-}
+func main() { pflocal.Main() }
