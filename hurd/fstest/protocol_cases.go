@@ -1055,8 +1055,10 @@ func (i *inertTranslator) FsysGetroot(ctx context.Context, dotdot mach.Port, uid
 	defer i.mu.Unlock()
 	i.asked++
 	i.uids, i.flags, i.dotdot = uids, flags, dotdot.Valid()
-	proto.Release(i.ctx, dotdot)
 	port, err := i.copy(i.file)
+	if err == nil {
+		proto.Release(i.ctx, dotdot)
+	}
 	return proto.RetryNormal, "", port, err
 }
 

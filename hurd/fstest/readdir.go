@@ -48,9 +48,9 @@ func readdirCases() []Case {
 			t.File(name(i), "")
 		}
 	}
-	const many = 500
+	const many = 250
 	var cases []Case
-	for _, n := range []int{0, 1, 2, 10, 100, 1000} {
+	for _, n := range []int{0, 1, 2, 10, 100, 500} {
 		cases = append(cases, Case{fmt.Sprintf("dir_readdir/%d-files", n), 0, func(t *T) {
 			var want []string
 			for i := range n {
@@ -194,7 +194,7 @@ func readdirCases() []Case {
 			crowd(t, many)
 			n := 0
 			got := list(t, t.dir, func([]string) {
-				if n < 300 {
+				if n < 150 {
 					t.File(fmt.Sprintf("new-%d", n), "")
 					n++
 				}
