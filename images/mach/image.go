@@ -4,8 +4,9 @@
 // are not a GNU/Hurd: the Hurd's servers are replaced by ours.
 //
 // The package runs on the host. It fetches the kernel from the Debian mirror
-// that the host uses, cross-builds the guest's boot program with the tool
-// chain of patches/go, and tells package lab how to boot the two.
+// that the host uses, cross-builds the servers and tools with the tool chain of
+// patches/go, packs them into a tree of files, and tells package lab how to
+// boot all that. docs/mach-image.md has the whole picture.
 package machimage
 
 import (
@@ -13,27 +14,23 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 
 	"hurdlab/images"
 	"hurdlab/images/mach/nodeconfig"
 	"hurdlab/internal/fsatomic"
-	goport "hurdlab/patches/go"
 )
 
-// DefaultMemoryMB is the memory of a node whose user does not say.
-const DefaultMemoryMB = 96
+// DefaultMemoryMB is the memory of a node whose user does not say. Some 30 MB
+// are the tree of files and 25 the servers.
+const DefaultMemoryMB = 128
 
-// serversMemoryMB is that of a node whose servers are tasks of their own.
-const serversMemoryMB = 128
-
-// user is whom to log in as. The nodes know no other yet.
+// user is whom to log in as.
 const user = "root"
 
-// minMemoryMB is what the boot program needs to come up.
-const minMemoryMB = 48
+// minMemoryMB is what a node needs to come up.
+const minMemoryMB = 80
 
 // Options tell where things are. The zero value of each but CacheDir and
 // Source is useful.
@@ -61,15 +58,9 @@ type image struct {
 
 // parts are the files that machines boot from.
 type parts struct {
-	kernel, boot string
-	system       *system // instead of boot
+	kernel string
+	system *system
 }
-
-// ServersEnv names the environment variable that has nodes boot the servers,
-// each a task of its own, in place of the boot program.
-const ServersEnv = "HURDLAB_MACH_SERVERS"
-
-func withServers() bool { return os.Getenv(ServersEnv) == "1" }
 
 func (*image) Name() string { return "mach" }
 
@@ -84,62 +75,12 @@ func (m *image) Prepare(ctx context.Context, p images.Progress) error {
 	if err != nil {
 		return err
 	}
-	if withServers() {
-		system, err := m.buildSystem(ctx, p)
-		if err != nil {
-			return err
-		}
-		m.prepared = &parts{kernel: kernel, system: system}
-		return nil
-	}
-	boot, err := m.buildBoot(ctx, p)
+	system, err := m.buildSystem(ctx, p)
 	if err != nil {
 		return err
 	}
-	m.prepared = &parts{kernel: kernel, boot: boot}
+	m.prepared = &parts{kernel, system}
 	return nil
-}
-
-// buildBoot builds the guest's boot program. Go's own build cache makes this
-// fast when nothing has changed, and right when something has.
-func (m *image) buildBoot(ctx context.Context, p images.Progress) (boot string, err error) {
-	tc, err := goport.Ensure(ctx, goport.Options{CacheDir: m.opt.CacheDir, Progress: p})
-	if err != nil {
-		return "", err
-	}
-	done := p.Step("build the node's boot program")
-	defer func() { done(err) }()
-	dir := filepath.Join(m.opt.CacheDir, "guest")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	// Two labs may be coming up at once, each with a tree of its own: the
-	// program gets its final name by its content.
-	tmp, err := os.CreateTemp(dir, ".boot-*")
-	if err != nil {
-		return "", err
-	}
-	tmp.Close()
-	defer os.Remove(tmp.Name())
-	cmd, err := tc.CommandIn(ctx, m.opt.Source, "build", "-trimpath", "-ldflags=-s -w", "-o", tmp.Name(), "./images/mach/cmd/boot")
-	if err != nil {
-		return "", err
-	}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		if ctx.Err() != nil {
-			return "", ctx.Err()
-		}
-		return "", fmt.Errorf("build the node's boot program in %s: %w\n%s", m.opt.Source, err, out)
-	}
-	b, err := os.ReadFile(tmp.Name())
-	if err != nil {
-		return "", err
-	}
-	boot = filepath.Join(dir, digest(b), "boot")
-	if old, err := os.ReadFile(boot); err == nil && digest(old) == digest(b) {
-		return boot, nil
-	}
-	return boot, fsatomic.WriteFile(boot, b, 0o755)
 }
 
 func (m *image) Machine(ctx context.Context, id images.Identity) (*images.Machine, error) {
@@ -152,9 +93,7 @@ func (m *image) Machine(ctx context.Context, id images.Identity) (*images.Machin
 	memory := id.MemoryMB
 	switch {
 	case memory == 0:
-		if memory = DefaultMemoryMB; withServers() {
-			memory = serversMemoryMB
-		}
+		memory = DefaultMemoryMB
 	case memory < minMemoryMB:
 		return nil, fmt.Errorf("%d MB of memory is too little for a node of image mach; it needs %d", memory, minMemoryMB)
 	}
@@ -187,18 +126,13 @@ func (m *image) Machine(ctx context.Context, id images.Identity) (*images.Machin
 			{Name: "network", Mark: nodeconfig.MarkNetwork},
 			{Name: "ready", Mark: nodeconfig.MarkReady},
 		},
-		Can: []string{images.CanGo},
+		Can: []string{images.CanGo, images.CanHurd},
 	}, nil
 }
 
-// modules are what the kernel starts.
+// modules are what the kernel loads: the root file system, which it starts;
+// the exec server, which the root file system starts; and the tree of files.
 func (p *parts) modules() []images.Module {
-	if p.system == nil {
-		return []images.Module{{
-			Path: p.boot,
-			Line: "--host-port=${host-port} --device-port=${device-port} $(task-create) $(task-resume)",
-		}}
-	}
 	return []images.Module{
 		{Path: p.system.rootfs, Line: "--host-port=${host-port} --device-port=${device-port} --exec-server-task=${exec-task} $(task-create) $(task-resume)"},
 		{Path: p.system.exec, Line: "$(exec-task=task-create)"},
@@ -206,7 +140,7 @@ func (p *parts) modules() []images.Module {
 	}
 }
 
-// config is what the boot program is told.
+// config is what the node is told.
 func config(id images.Identity) *nodeconfig.Config {
 	return &nodeconfig.Config{
 		Name:           id.Name,

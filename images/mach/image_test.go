@@ -25,16 +25,16 @@ func identity(t *testing.T) images.Identity {
 	}
 }
 
-// What the lab decides about a node arrives where its boot program reads it.
+// What the lab decides about a node arrives where its init reads it.
 func TestMachine(t *testing.T) {
-	m := &image{prepared: &parts{kernel: "/k", boot: "/b"}}
+	m := &image{prepared: &parts{"/k", &system{"/r", "/e", "/t"}}}
 	id := identity(t)
 	got, err := m.Machine(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.MemoryMB != DefaultMemoryMB || got.MemoryMB > 96 {
-		t.Errorf("%d MB of memory, want the default, at most 96", got.MemoryMB)
+	if got.MemoryMB != DefaultMemoryMB || got.MemoryMB > 128 {
+		t.Errorf("%d MB of memory, want the default, at most 128", got.MemoryMB)
 	}
 	file := got.FWCfg[nodeconfig.File]
 	info, err := os.Stat(file)
@@ -58,7 +58,7 @@ func TestMachine(t *testing.T) {
 }
 
 func TestMachineErrors(t *testing.T) {
-	ready := &image{prepared: &parts{}}
+	ready := &image{prepared: &parts{system: &system{}}}
 	small := identity(t)
 	small.MemoryMB = 16
 	nameless := identity(t)

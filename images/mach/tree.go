@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -121,17 +120,8 @@ func (m *image) buildSystem(ctx context.Context, p images.Progress) (s *system, 
 	}
 	defer os.RemoveAll(tmp)
 	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-o", tmp + string(filepath.Separator)}
-	var have []program
 	for _, g := range programs {
-		pkg := "images/mach/cmd/" + g.name
-		if _, err := os.Stat(filepath.Join(m.opt.Source, filepath.FromSlash(pkg))); err != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // an older source tree
-			}
-			return nil, err
-		}
-		have = append(have, g)
-		args = append(args, "./"+pkg)
+		args = append(args, "./images/mach/cmd/"+g.name)
 	}
 	cmd, err := tc.CommandIn(ctx, m.opt.Source, args...)
 	if err != nil {
@@ -144,7 +134,7 @@ func (m *image) buildSystem(ctx context.Context, p images.Progress) (s *system, 
 		return nil, fmt.Errorf("build the node's programs in %s: %w\n%s", m.opt.Source, err, out)
 	}
 	contents := make(map[string][]byte)
-	for _, g := range have {
+	for _, g := range programs {
 		if contents[g.name], err = os.ReadFile(filepath.Join(tmp, g.name)); err != nil {
 			return nil, err
 		}
@@ -159,7 +149,7 @@ func (m *image) buildSystem(ctx context.Context, p images.Progress) (s *system, 
 		}
 	}
 	var b bytes.Buffer
-	if err := writeTree(&b, have, contents); err != nil {
+	if err := writeTree(&b, programs, contents); err != nil {
 		return nil, fmt.Errorf("pack the node's tree: %w", err)
 	}
 	s.tree, err = store(dir, "root.tar", b.Bytes())

@@ -1,7 +1,7 @@
 // Package nodeconfig is the configuration that a lab gives to a mach node.
 //
 // The image (package machimage) writes it into QEMU's firmware configuration
-// device as the file [File]; the node's boot program reads it from there
+// device as the file [File]; the node's init reads it from there
 // (package fwcfg) before anything else. Both ends import this package, which
 // therefore imports nothing of the house and builds everywhere.
 package nodeconfig
@@ -23,7 +23,7 @@ const File = "opt/hurdlab/node.json"
 // it reads the file a byte at a time.
 const MaxSize = 256 << 10
 
-// The marks that the boot program writes to the console as it gets on, each
+// The marks that a node writes to the console as it gets on, each
 // on a line of its own.
 const (
 	// MarkNetwork is followed by a space and the node's address.
