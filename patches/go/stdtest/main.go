@@ -2,13 +2,19 @@
 // the table in docs/go-port.md of what they say: the table is measured, never
 // typed.
 //
-//	go run ./patches/go/stdtest -exec RUNNER [flags] [packages]
+//	go run ./patches/go/stdtest -node COMMAND [flags] [packages]
 //
-// Each package's test binary is built with the ported tool chain and given,
-// with its arguments, to RUNNER, a command that runs it in a node and copies
-// its output. As with "go test -exec", RUNNER runs in the directory of the
-// package, so that it may take testdata along. Nothing else is asked of it,
-// not even the exit status: a script that boots one machine a run will do.
+// COMMAND, followed by a program of the node and its arguments, runs that
+// there with this command's standard input and output: "hurdlab exec node1"
+// does. Go's source tree is sent to the node once; then each package's test
+// binary is built with the ported tool chain, sent, and run in the directory
+// of its package.
+//
+// Or with -exec RUNNER: each test binary is given, with its arguments, to
+// RUNNER, a command that runs it in a node and copies its output. As with "go
+// test -exec", RUNNER runs in the directory of the package, so that it may
+// take testdata along. Nothing else is asked of it, not even the exit status:
+// a script that boots one machine a run will do.
 //
 // Results are appended to a file of JSON lines, one a package, as they come.
 // Packages that are in it already are left out, so that a run that was
@@ -50,7 +56,8 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	runner := flag.String("exec", "", "the command that runs a test binary in a node (required to run tests)")
+	runner := flag.String("exec", "", "the command that runs a test binary in a node")
+	node := flag.String("node", "", "the command that runs a program in a node, with its standard input")
 	goroot := flag.String("goroot", "", "the ported tool chain to use instead of the cached one")
 	results := flag.String("results", "stdtest.jsonl", "the file of results")
 	table := flag.String("table", "", "the Markdown file whose table is to be replaced")
@@ -62,7 +69,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if *runner != "" {
+	if *runner != "" || *node != "" {
 		tc := &goport.Toolchain{Dir: *goroot}
 		if *goroot == "" {
 			cache, err := os.UserCacheDir()
@@ -73,7 +80,12 @@ func run(ctx context.Context) error {
 				return err
 			}
 		}
-		t := tester{tc: tc, runner: strings.Fields(*runner), limit: *limit, logs: *logs}
+		t := tester{tc: tc, runner: strings.Fields(*runner), node: strings.Fields(*node), limit: *limit, logs: *logs}
+		if *node != "" {
+			if err := t.furnish(ctx); err != nil {
+				return fmt.Errorf("prepare the node: %w", err)
+			}
+		}
 		if err := t.all(ctx, flag.Args(), old, *results); err != nil {
 			return err
 		}
@@ -122,7 +134,8 @@ func readResults(file string) ([]Result, error) {
 // A tester runs tests.
 type tester struct {
 	tc     *goport.Toolchain
-	runner []string
+	runner []string // or
+	node   []string
 	limit  time.Duration
 	logs   string
 }
@@ -229,7 +242,7 @@ func (t *tester) test(ctx context.Context, pkg, dir, bin string) (Result, error)
 		if len(lethal) > 0 {
 			args = append(args, "-test.skip=^("+strings.Join(lethal, "|")+`)\b`)
 		}
-		text, late := t.run(ctx, dir, bin, args)
+		text, late := t.run(ctx, pkg, dir, bin, args)
 		if ctx.Err() != nil {
 			return r, ctx.Err()
 		}
@@ -260,17 +273,28 @@ func (t *tester) test(ctx context.Context, pkg, dir, bin string) (Result, error)
 
 // run runs bin in a node and returns what it wrote, and whether it took longer
 // than it may.
-func (t *tester) run(ctx context.Context, dir, bin string, args []string) (text string, late bool) {
+func (t *tester) run(ctx context.Context, pkg, dir, bin string, args []string) (text string, late bool) {
 	ctx, cancel := context.WithTimeout(ctx, t.limit)
 	defer cancel()
 	argv := append(append(slices.Clone(t.runner), bin), args...)
+	var stdin io.Reader
+	if t.node != nil {
+		f, err := os.Open(bin)
+		if err != nil {
+			return err.Error(), false
+		}
+		defer f.Close()
+		argv = slices.Concat(t.node, []string{insideName, "test", insideRoot, pkg}, args)
+		stdin = f
+	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = dir
+	cmd.Stdin = stdin
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		out = fmt.Appendf(out, "\nstdtest: %v: %v\n", t.runner, err)
+		out = fmt.Appendf(out, "\nstdtest: %v: %v\n", argv[0], err)
 	}
 	return string(out), ctx.Err() == context.DeadlineExceeded
 }

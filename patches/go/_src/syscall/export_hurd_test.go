@@ -113,6 +113,7 @@ func (a TestAnswer) Int32(x int32)   { a.putInt32(uint32(x)) }
 func (a TestAnswer) Word(x int)      { a.putWord(uintptr(x)) }
 func (a TestAnswer) Int64(x int64)   { a.putInt64(x) }
 func (a TestAnswer) String(s string) { a.putString(s) }
+func (a TestAnswer) Bool(x bool)     { a.putBool(x) }
 func (a TestAnswer) Bytes(b []byte)  { a.putBytes(b) }
 func (a TestAnswer) Stat(w [32]uint32) {
 	a.put(descStat)
@@ -177,6 +178,34 @@ func SetTestRoot(port uint32) {
 	// One more reference than there are users: never freed.
 	dirs.root = newDescriptor(newPortObject(port))
 	dirs.cwd = newDescriptor(newPortObject(port))
+}
+
+// CallMessagePort makes a call of the message port of this process, with the
+// arguments that build puts, and hands the answer to take.
+func CallMessagePort(id uint32, build func(TestAnswer), take func(*TestRequest)) error {
+	msgport, _, _ := runtime_hurdProcess()
+	return rpc(msgport, id, func(m *message) { build(TestAnswer{m}) }, func(m *message) {
+		if take != nil {
+			r := &TestRequest{message: *m}
+			take(r)
+			m.bad = r.bad
+		}
+	})
+}
+
+// Task gives the task itself as a right, as those do who may do everything.
+func (a TestAnswer) Task() { a.putPort(typeCopySend, MachTaskSelf()) }
+
+// MemoryOutOfLine adds an array of bytes that is too long to be inline.
+func (a TestAnswer) MemoryOutOfLine(n int) { a.putBytes(make([]byte, n)) }
+
+// FreshRights adds an array of n send rights for the port of s.
+func (a TestAnswer) FreshRights(s *TestServer, n int) {
+	v := make([]uint32, n)
+	for i := range v {
+		v[i] = s.Port
+	}
+	a.putPorts(v)
 }
 
 // StopIO and WaitIO are what package internal/poll uses.

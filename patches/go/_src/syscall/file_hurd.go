@@ -406,6 +406,9 @@ func openat(dirfd int, path string, flags int, perm uint32) (fd int, err error) 
 	}
 	dirs.once.Do(startDirs)
 	port, err := lookup(dirfd, path, server, perm&07777&^dirs.umask)
+	if err == ENOENT && flags&(O_CREAT|O_EXCL|O_NOFOLLOW) == O_CREAT {
+		port, err = createThroughLink(dirfd, path, server, perm&07777&^dirs.umask)
+	}
 	if err != nil {
 		if flags&O_NOFOLLOW != 0 && isLink(dirfd, path) {
 			err = ELOOP // whatever is wrong with opening the link itself
@@ -440,6 +443,31 @@ func openat(dirfd int, path string, flags int, perm uint32) (fd int, err error) 
 		d.release()
 	}
 	return fd, err
+}
+
+// createThroughLink makes the file that the symbolic link path points to:
+// servers of the Hurd create nothing through a link.
+func createThroughLink(dirfd int, path string, flags, mode uint32) (port uint32, err error) {
+	err = ENOENT
+	for n := 0; err == ENOENT && n < maxRetries; n++ {
+		var target [PathMax]byte
+		n, e := readlinkat(dirfd, path, target[:])
+		if e != nil {
+			break
+		}
+		if n > 0 && target[0] != '/' {
+			i := len(path)
+			for i > 0 && path[i-1] != '/' {
+				i--
+			}
+			path = path[:i]
+		} else {
+			path = ""
+		}
+		path += string(target[:n])
+		port, err = lookup(dirfd, path, flags, mode)
+	}
+	return port, err
 }
 
 // isLink reports whether path is a symbolic link.
