@@ -41,8 +41,7 @@ var programs = []program{
 	{name: "hurd", path: "/hurd/startup", links: []string{"auth", "init", "password", "pflocal", "proc"}},
 	{name: "pfinet", path: "/hurd/pfinet"},
 	{name: "sshd", path: "/bin/sshd"},
-	{name: "sh", path: "/bin/sh"},
-	{name: "tools", path: "/bin/tools", links: tools.Names()},
+	{name: "tools", path: "/bin/tools", links: append(tools.Names(), "sh")},
 }
 
 // An entry is a file of the tree that is no program.

@@ -33,7 +33,7 @@ import (
 
 // Bounds of what clients can ask for.
 const (
-	// MaxConcurrent bounds the programs that are being started.
+	// MaxConcurrent bounds the programs that are being started; others wait.
 	MaxConcurrent = 64
 	// MaxArgs bounds arguments and environment together, in bytes.
 	MaxArgs = 1 << 20
@@ -49,7 +49,7 @@ const (
 
 // StackSize is the size of a program's first stack, in bytes. The Hurd gives
 // 16 MiB. Here a task's address space is charged against the machine's memory
-// even where it is never touched (package machimage gives a node 96 MiB), and
+// even where it is never touched (package machimage gives a node 128 MiB), and
 // a Go program uses a few KiB of this stack.
 const StackSize = 1 << 20
 
@@ -188,14 +188,14 @@ func (o *Open) ExecExec(ctx context.Context, file, oldtask mach.Port, flags int3
 func (o *Open) ExecExecPaths(ctx context.Context, file, oldtask mach.Port, flags int32, path, abspath string, argv, envp []byte,
 	dtable, portarray []mach.Port, intarray []int32, deallocnames, destroynames []mach.Port) error {
 	s := o.server
+	ctx, cancel := context.WithTimeout(ctx, execTimeout)
+	defer cancel()
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
-	default:
-		return proto.EAGAIN
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	ctx, cancel := context.WithTimeout(ctx, execTimeout)
-	defer cancel()
 	j := &job{
 		server: s, kernel: s.kernel, ctx: ctx,
 		file: file, oldtask: oldtask, flags: flags, path: path, abspath: abspath,

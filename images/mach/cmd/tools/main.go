@@ -1,6 +1,7 @@
-// Tools is the small commands of a node (package
-// hurdlab/images/mach/tools), all in one program: it is the one whose name it
-// was called by, or that its first argument names if it was called tools.
+// Tools is the shell and the small commands of a node (packages
+// hurdlab/images/mach/sh and tools), all in one program: it is the one whose
+// name it was called by, or that its first argument names if it was called
+// tools.
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"hurdlab/images/mach/sh"
 	"hurdlab/images/mach/tools"
 )
 
@@ -21,6 +23,10 @@ func main() {
 	if len(args) == 0 {
 		fmt.Println(strings.Join(tools.Names(), "\n"))
 		return
+	}
+	if filepath.Base(args[0]) == "sh" {
+		os.Args = args
+		sh.Main()
 	}
 	os.Exit(tools.Run(context.Background(), filepath.Base(args[0]), tools.Call{
 		Args: args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
