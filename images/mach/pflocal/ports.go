@@ -107,6 +107,7 @@ func decode(b []byte) (name []byte, ok bool) {
 type address struct {
 	proto.UnimplementedSocket
 	*Address
+	ports *Ports
 }
 
 func (a *address) Serve(c *ioport.Client) []any { return []any{a, c} }
@@ -115,11 +116,25 @@ func (a *address) Release() {}
 
 // SocketWhatisAddress tells the name.
 func (a *address) SocketWhatisAddress(context.Context) (int32, []byte, error) {
-	return proto.PF_LOCAL, encode(a.Name), nil
+	return proto.PF_LOCAL, encode(a.ports.server.NameOf(a.Address)), nil
+}
+
+// SocketCreateAddress gives an address that has none a name. Who binds a
+// socket to a file can so tell others the file's name, which its server has not
+// told us. The result is the same address.
+func (a *address) SocketCreateAddress(_ context.Context, family int32, sockaddr []byte) (mach.Port, error) {
+	name, ok := decode(sockaddr)
+	if family != proto.PF_LOCAL || !ok {
+		return mach.Null, proto.EINVAL
+	}
+	if !a.ports.server.SetName(a.Address, name) {
+		return mach.Null, proto.EADDRINUSE
+	}
+	return a.ports.openAddress(a.Address)
 }
 
 func (p *Ports) openAddress(a *Address) (mach.Port, error) {
-	return p.host.Open(&address{Address: a}, translator.User{})
+	return p.host.Open(&address{Address: a, ports: p}, translator.User{})
 }
 
 // address returns the address behind a right, or nil behind none.

@@ -181,6 +181,17 @@ func TestConnectPorts(t *testing.T) {
 	}
 	c.write(s, "hi")
 	c.read(conn, "hi")
+	// An address that gets its name later.
+	bare, err := proto.SocketFabricateAddress(c.ctx, c.server, proto.PF_LOCAL)
+	c.ok(err)
+	same, err := proto.SocketCreateAddress(c.ctx, bare, proto.PF_LOCAL, sockaddr)
+	c.ok(err)
+	if _, b, err := proto.SocketWhatisAddress(c.ctx, bare); err != nil || !bytes.Contains(b, []byte("/tmp/s")) {
+		t.Errorf("address % x, %v", b, err)
+	}
+	_, err = proto.SocketCreateAddress(c.ctx, same, proto.PF_LOCAL, sockaddr)
+	c.fails(err, proto.EADDRINUSE)
+	c.k.Release(bare, same)
 	st, err := proto.IOStat(c.ctx, s)
 	if err != nil || st.Mode&proto.S_IFMT != proto.S_IFSOCK {
 		t.Errorf("stat %o, %v", st.Mode, err)

@@ -50,10 +50,28 @@ func NewServer(release func(mach.Port)) *Server {
 // that file's server has the Address.
 type Address struct {
 	// Name is what a program said it is, for others to see: the path of the
-	// file, or nothing.
+	// file, or nothing. It is set once.
 	Name []byte
 
 	sock *Socket // bound to it, or nil
+}
+
+// NameOf returns the name of an address.
+func (s *Server) NameOf(a *Address) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return a.Name
+}
+
+// SetName gives an address a name, unless it has one.
+func (s *Server) SetName(a *Address, name []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(a.Name) > 0 {
+		return false
+	}
+	a.Name = name
+	return true
 }
 
 // A Socket is one end of a connection, or may become one, or a place to
