@@ -31,6 +31,10 @@ import (
 // pages that it can do without before it does.
 const keepFree = 12 << 20
 
+// maxPorts bounds what is open and mapped at a time, all programs together:
+// each takes some 6 KiB.
+const maxPorts = 4096
+
 // maxInodes bounds the files of a node: each takes some 500 bytes of this
 // program's memory.
 const maxInodes = 16384
@@ -70,7 +74,7 @@ func run(ctx context.Context, execTask mach.Port, treeDevice, startup string) er
 	if devices[rootfs.DevTime], err = rootfs.OpenTime(ctx, mach.DeviceMaster()); err != nil {
 		return err
 	}
-	export := new(ports.Kernel)
+	export := &ports.Kernel{MaxObjects: maxPorts}
 	sockets := new(sockets)
 	tree := rootfs.New(rootfs.Config{
 		Memory:   rootfs.Memory{KeepFree: keepFree},
