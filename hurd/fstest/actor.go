@@ -23,7 +23,7 @@ type User struct {
 }
 
 func (u User) supplementary() []uint32 {
-	groups := []uint32{uint32(u.GID)}
+	groups := []uint32{}
 	for _, g := range u.Groups {
 		groups = append(groups, uint32(g))
 	}

@@ -111,7 +111,16 @@ func (sh *shell) run(ctx context.Context) (int, error) {
 	if fromStdin && !sh.interactive {
 		sh.interactive = term.IsTerminal(int(sh.stdin.Fd()))
 	}
+	// Somebody else's directory may be out of one's sight.
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = "/"
+		if err := os.Chdir(dir); err != nil {
+			return 2, err
+		}
+	}
 	r, err := interp.New(
+		interp.Dir(dir),
 		interp.Env(expand.ListEnviron(environ...)),
 		interp.StdIO(sh.stdin, sh.stdout, sh.stderr),
 		interp.Interactive(sh.interactive), // which has aliases

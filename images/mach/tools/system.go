@@ -131,7 +131,9 @@ func su(ctx context.Context, c *Call) error {
 	if a.uid != os.Geteuid() || a.gid != os.Getegid() {
 		var groups []uint32
 		for _, g := range a.groups {
-			groups = append(groups, uint32(g))
+			if g != a.gid {
+				groups = append(groups, uint32(g))
+			}
 		}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid), Groups: groups}}
 	}
