@@ -46,7 +46,7 @@ func Doctor(ctx context.Context, dirs state.Dirs) []Check {
 	checks = append(checks, kvm)
 
 	free, err := availableMB("/proc/meminfo")
-	add("memory", fmt.Sprintf("%d MB available, enough for %d nodes of 96 MB", free, free/(96+qemuOverhead)), err)
+	add("memory", fmt.Sprintf("%d MB available, enough for %d nodes of %d MB", free, free/(usualNodeMB+qemuOverhead), usualNodeMB), err)
 	add("state", dirs.State, checkDisk(dirs.State, diskFloor+diskPerNode))
 	add("cache", dirs.Cache, checkDisk(dirs.Cache, diskCache))
 

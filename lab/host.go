@@ -24,6 +24,9 @@ const (
 	// qemuOverhead is what QEMU needs besides the guest's memory, in MiB: 60
 	// were measured with TCG, whose translations take half of it.
 	qemuOverhead = 60
+	// usualNodeMB is the memory of a node of the image mach, in MiB, for an
+	// estimate of how many fit.
+	usualNodeMB = 128
 )
 
 // checkDisk makes sure that there is space for files in dir.
