@@ -17,7 +17,7 @@ import (
 func Main() {
 	// A node has little memory: collect before the heap takes a second arena.
 	debug.SetGCPercent(50)
-	export := &ports.Kernel{MaxObjects: 2 * MaxSockets}
+	export := &ports.Kernel{MaxObjects: MaxSockets * 3 / 2}
 	err := translator.Serve(context.Background(), translator.Config{
 		Root:   NewPorts(&ioport.Host{Export: export, Auth: hurd.Self().Auth}),
 		Name:   os.Args[0],

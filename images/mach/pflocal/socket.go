@@ -11,7 +11,7 @@ import (
 
 // MaxSockets bounds the sockets of a server, those included that wait to be
 // accepted. A pipe takes two.
-const MaxSockets = 4096
+const MaxSockets = 2048
 
 // MaxBacklog bounds the connections that wait at a listening socket.
 const MaxBacklog = 128

@@ -55,7 +55,7 @@ func run(ctx context.Context) error {
 	failed := make(chan error, 2)
 	go func() { failed <- stack.Serve(ctx) }()
 
-	export := new(ports.Kernel)
+	export := &ports.Kernel{MaxObjects: 3 * pfinet.MaxSockets}
 	go func() {
 		failed <- translator.Serve(ctx, translator.Config{
 			Root:    pfinet.NewServer(stack, &ioport.Host{Export: export, Auth: self.Auth}),
