@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"hurdlab/hurd"
@@ -122,7 +123,7 @@ func settrans(ctx context.Context, c *Call) error {
 	if has("c", "create") {
 		flags |= proto.O_CREAT
 	}
-	port, err := c.self.Lookup(ctx, node, flags, 0o666)
+	port, err := c.self.Lookup(ctx, node, flags, 0o666&^umask())
 	if err != nil {
 		return trouble(node, err)
 	}
@@ -144,6 +145,13 @@ func settrans(ctx context.Context, c *Call) error {
 		_ = proto.FsysGoaway(ctx, control.Port, proto.GOAWAY_FORCE)
 	}
 	return trouble(node, err)
+}
+
+// umask returns what files are made without.
+func umask() int32 {
+	mask := syscall.Umask(0o022)
+	syscall.Umask(mask)
+	return int32(mask)
 }
 
 func (c *Call) startTranslator(ctx context.Context, argz []byte, underlying func(context.Context, int32) (mach.Port, error)) (mach.Port, error) {
