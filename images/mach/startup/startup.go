@@ -26,8 +26,10 @@ const (
 	maxEssential     = 64
 	maxNotifications = 256
 	// syncTimeout bounds how long one server, and the root file system, may
-	// take to write back what they have when the machine ends.
+	// take to write back what they have when the machine ends, and
+	// allTimeout how long all servers may together: anybody can register.
 	syncTimeout = 15 * time.Second
+	allTimeout  = time.Minute
 )
 
 // A Kernel is what the server needs of Mach.
@@ -302,9 +304,11 @@ func (s *Server) StartupReboot(ctx context.Context, refport mach.Port, code int3
 	}
 	// Nobody can take it back.
 	ctx = context.WithoutCancel(ctx)
+	all, cancel := context.WithTimeout(ctx, allTimeout)
+	defer cancel()
 	// Those who came later stand on those who came before.
 	for _, r := range slices.Backward(list) {
-		ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+		ctx, cancel := context.WithTimeout(all, syncTimeout)
 		if err := proto.StartupDosync(ctx, r.port); err != nil {
 			s.kernel.Say(fmt.Sprintf("startup: %s at shutdown: %v", r.name, err))
 		}
