@@ -321,22 +321,29 @@ func (o *object) lock(first, last int64, flush bool) <-chan struct{} {
 
 // sync writes what the kernel has changed of n bytes at off to the file.
 func (o *object) sync(ctx context.Context, off, n int64) error {
+	from, to := off/pageSize, pageAfter(off, n)
 	o.mu.Lock()
-	first, last, any := o.writable.span(off/pageSize, pageAfter(off, n))
-	if !any || o.control == mach.Null {
-		o.mu.Unlock()
-		return nil
+	var wait []<-chan struct{}
+	// What others have asked for is on its way.
+	for _, l := range o.locks {
+		if l.off/pageSize < to && l.off+l.n > from*pageSize {
+			wait = append(wait, l.done)
+		}
 	}
-	o.writable.removeSpan(first, last+1)
-	done := o.lock(first, last, false)
+	if first, last, any := o.writable.span(from, to); any && o.control != mach.Null {
+		o.writable.removeSpan(first, last+1)
+		wait = append(wait, o.lock(first, last, false))
+	}
 	o.mu.Unlock()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		// What was not returned yet still will be.
-		return context.Cause(ctx)
+	for _, done := range wait {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			// What was not returned yet still will be.
+			return context.Cause(ctx)
+		}
 	}
+	return nil
 }
 
 // change calls fn while the kernel has none of the n bytes at off: what it had

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -572,6 +573,45 @@ func TestGivenUp(t *testing.T) {
 	if err := (ops{n, k.o}).write([]byte("x"), 0); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestSyncTogether: who reads while what was changed in memory is on its way,
+// for another who reads, waits, too.
+func TestSyncTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &countKernel{fakeKernel: &fakeKernel{}}
+		o := newObject(k, newFile(t, 4*pageSize, 1<<20))
+		o.control = 7
+		for _, p := range []int64{0, 1, 3} {
+			o.writable.add(p)
+		}
+		done := make(chan int, 3)
+		sync := func(id int, page int64) {
+			if err := o.sync(t.Context(), page*pageSize, pageSize); err != nil {
+				t.Error(err)
+			}
+			done <- id
+		}
+		for i, page := range []int64{1, 1, 2} {
+			go sync(i, page)
+			synctest.Wait()
+		}
+		if id := <-done; id != 2 {
+			t.Errorf("%d did not wait", id)
+		}
+		select {
+		case id := <-done:
+			t.Errorf("%d did not wait", id)
+		default:
+		}
+		o.handle(mach.PagerLockCompleted{Control: 7, Offset: pageSize, Length: pageSize})
+		if a, b := <-done, <-done; a+b != 1 {
+			t.Errorf("%d and %d", a, b)
+		}
+		if !o.writable.has(0) || !o.writable.has(3) || o.writable.has(1) {
+			t.Error("other pages")
+		}
+	})
 }
 
 // A silentKernel does not answer lock requests.
