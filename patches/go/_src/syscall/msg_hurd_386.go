@@ -35,6 +35,8 @@ const (
 	descStat    = 2 | 32<<8 | 32<<16 | descInline // the 32 words of io_stat
 	descInts    = 2 | 32<<8 | descInline          // times 1<<16: a fixed array
 	descShorts  = 1 | 16<<8 | 4<<16 | descInline
+	descShort   = 1 | 16<<8 | 1<<16 | descInline
+	descChars16 = 8 | 8<<8 | 16<<16 | descInline
 	descChars20 = 8 | 8<<8 | 20<<16 | descInline
 	descInline  = 1 << 28
 	descLong    = 1 << 29
@@ -324,6 +326,18 @@ func (m *message) putShorts(w *[4]uint16) {
 func (m *message) shorts(w *[4]uint16) {
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(w)), 8), m.take(descShorts, 8))
 }
+
+// putInt16 adds a number of 16 bits, and int16 takes one.
+func (m *message) putInt16(x uint16) { m.put(descShort, uint32(x)) }
+func (m *message) int16() uint16     { return byteorder.LEUint16(m.take(descShort, 2)) }
+
+// putChars16 adds 16 characters, and chars16 takes them.
+func (m *message) putChars16(b [16]byte) {
+	m.put(descChars16)
+	m.buf = append(m.buf, b[:]...)
+}
+
+func (m *message) chars16() [16]byte { return [16]byte(m.take(descChars16, 16)) }
 
 // putTimes adds the times of access and modification. Here they are only 32
 // bits wide.
