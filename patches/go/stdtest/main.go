@@ -61,6 +61,7 @@ func run(ctx context.Context) error {
 	goroot := flag.String("goroot", "", "the ported tool chain to use instead of the cached one")
 	results := flag.String("results", "stdtest.jsonl", "the file of results")
 	table := flag.String("table", "", "the Markdown file whose table is to be replaced")
+	keep := flag.Bool("keep", false, "keep the rows of packages without a result, marked as older")
 	limit := flag.Duration("limit", 5*time.Minute, "the time that one run of a test binary may take")
 	logs := flag.String("logs", "", "a directory to keep what the tests wrote in")
 	flag.Parse()
@@ -94,7 +95,7 @@ func run(ctx context.Context) error {
 		}
 	}
 	if *table != "" {
-		return replaceTable(*table, old)
+		return replaceTable(*table, old, *keep)
 	}
 	return nil
 }

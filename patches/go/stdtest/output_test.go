@@ -65,14 +65,14 @@ func TestParseLethal(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "doc.md")
-	if err := os.WriteFile(file, []byte("a\n"+tableBegin+"old\n"+tableEnd+"z\n"), 0o666); err != nil {
+	if err := os.WriteFile(file, []byte("a\n"+tableBegin+"| a | 1 | 1 | 1 | 1 | old |\n| c/d | 5 | 0 | 0 | 0 |  |\n"+tableEnd+"z\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	results := []Result{
 		{Package: "b", Passed: 2, Failed: []string{"TestX"}},
 		{Package: "a", Passed: 3, Wanting: map[string]int{"files": 1}, Skipped: map[string]int{"a|b": 2}},
 	}
-	if err := replaceTable(file, results); err != nil {
+	if err := replaceTable(file, results, true); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(file)
@@ -82,7 +82,7 @@ func TestTable(t *testing.T) {
 	for _, want := range []string{
 		"a\n" + tableBegin,
 		"| a | 3 | 2 | 1 | 0 | 1 for want of files; skipped: a\\|b |\n| b | 2 | 0 | 0 | 1 | failed: TestX |\n",
-		"| **2 packages, 1 without a failure** | **5** | **2** | **1** | **1** | |\n" + tableEnd + "z\n",
+		"| c/d | 5 | 0 | 0 | 0 | (an earlier build)  |\n| **3 packages, 1 pass** | **10** | **2** | **1** | **1** | |\n" + tableEnd + "z\n",
 	} {
 		if !strings.Contains(string(data), want) {
 			t.Errorf("no %q in\n%s", want, data)
@@ -91,7 +91,7 @@ func TestTable(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := replaceTable(file, results); err == nil {
+	if err := replaceTable(file, results, true); err == nil {
 		t.Error("a file without a place for the table was taken")
 	}
 }

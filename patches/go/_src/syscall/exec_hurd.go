@@ -229,6 +229,16 @@ func spawn(path string, argv, envv []byte, attr *ProcAttr, sys *SysProcAttr) (pi
 		return 0, err
 	}
 
+	// What cannot be started is known at once, unless the child is to see
+	// something else than this process.
+	var file uint32
+	if sys.Chroot == "" && sys.Credential == nil && attr.Dir == "" {
+		if file, err = lookup(AT_FDCWD, path, O_EXEC, 0); err != nil {
+			return 0, err
+		}
+	}
+	defer func() { portDeallocate(file) }()
+
 	task, err := rpcPort(MachTaskSelf(), _task_create, func(m *message) { m.putBool(false) })
 	if err != nil {
 		return 0, err
@@ -254,24 +264,22 @@ func spawn(path string, argv, envv []byte, attr *ProcAttr, sys *SysProcAttr) (pi
 	}
 	defer func() { portDeallocate(child) }()
 	if err := rpc(proc.name, _proc_child, putTask, nil); err != nil {
-		n := pid
 		pid = 0 // not ours to wait for
-		_ = n
 		return 0, err
 	}
 	if err := p.attributes(&child, pid, attr, sys); err != nil {
 		return pid, err
 	}
-	v := &view{root: p.ports[initPortCRDIR], auth: p.ports[initPortAUTH], ctty: p.ports[initPortCTTYID]}
-	start := p.ports[initPortCWDIR]
-	if path != "" && path[0] == '/' {
-		start = v.root
+	if file == _MACH_PORT_NULL {
+		v := &view{root: p.ports[initPortCRDIR], auth: p.ports[initPortAUTH], ctty: p.ports[initPortCTTYID]}
+		start := p.ports[initPortCWDIR]
+		if path != "" && path[0] == '/' {
+			start = v.root
+		}
+		if file, err = v.lookup(start, path, O_EXEC, 0); err != nil {
+			return pid, err
+		}
 	}
-	file, err := v.lookup(start, path, O_EXEC, 0)
-	if err != nil {
-		return pid, err
-	}
-	defer portDeallocate(file)
 	p.ports[initPortPROC] = child
 	return pid, p.exec(file, task, nil)
 }
