@@ -2,6 +2,7 @@ package deathwatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"hurdlab/mach"
@@ -52,6 +53,9 @@ func (k kernel) Cancel(name mach.Port) (bool, error) {
 	m.PutInt32(0)
 	m.PutRight(mach.Null, mach.MakeSendOnce)
 	if err := mach.CallKernel(mach.TaskSelf(), m); err != nil {
+		if errors.Is(err, mach.KernInvalidArgument) {
+			return false, nil // a dead name: it has been sent
+		}
 		return false, fmt.Errorf("cancel a notification: %w", err)
 	}
 	defer mach.Destroy(m)
