@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type world struct {
 	become                   map[int]mach.Port
 	execControl, startupPort mach.Port
 	fail                     string
+	servers                  sync.WaitGroup // their goroutines: a test waits for them at its end
 }
 
 func (w *world) say(s string) error {
@@ -89,7 +91,7 @@ func (w *world) Resume(mach.Port) error {
 	if err := w.say("resume"); err != nil {
 		return err
 	}
-	go func() {
+	w.servers.Go(func() {
 		_, _, _, _, _, flags, _, _, files, init, _, err := proto.ExecStartupGetInfo(w.ctx, w.execBoot)
 		if err != nil || flags != proto.EXEC_STACK_ARGS || len(files) != 3 || len(init) != proto.InitPortMax ||
 			init[proto.InitPortRoot] != init[proto.InitPortCWD] || init[proto.InitPortBootstrap] != w.execBoot {
@@ -106,7 +108,7 @@ func (w *world) Resume(mach.Port) error {
 			w.t.Error("fsys_startup twice")
 		}
 		w.k.Release(node)
-	}()
+	})
 	return nil
 }
 
@@ -145,7 +147,7 @@ func (x *execServer) ExecExec(ctx context.Context, file, task mach.Port, flags i
 		w.t.Errorf("startup gets %v %v", files, init)
 	}
 	w.k.Release(file, task)
-	go w.startup(files, init)
+	w.servers.Go(func() { w.startup(files, init) })
 	return nil
 }
 
@@ -248,7 +250,9 @@ func TestBoot(t *testing.T) {
 	w := newWorld(t)
 	ctx, cancel := context.WithTimeout(w.ctx, 10*time.Second)
 	defer cancel()
-	if err := w.boot.Run(ctx); err != nil {
+	err := w.boot.Run(ctx)
+	w.servers.Wait()
+	if err != nil {
 		t.Fatal(err)
 	}
 	want := "bootstrap; resume; getroot; create; exec /hurd/startup\x00; proc_child; task2proc; mark_exec; exe /hurd/exec; exec_init; become; become; become; become; version rootfs; essential rootfs"
@@ -274,6 +278,7 @@ func TestBootFails(t *testing.T) {
 		if err := w.boot.Run(ctx); !errors.Is(err, proto.EIO) {
 			t.Errorf("%s fails: %v", step, err)
 		}
+		w.servers.Wait()
 		cancel()
 	}
 	// An exec server that does not answer.
