@@ -82,6 +82,7 @@ var tree = []entry{
 	{path: "/root", mode: fs.ModeDir | 0o700},
 	{path: "/servers", mode: fs.ModeDir | 0o755},
 	{path: "/servers/exec", mode: 0o644},
+	{path: "/servers/password", mode: 0o644, translator: []string{"/hurd/password"}},
 	{path: "/servers/socket", mode: fs.ModeDir | 0o755},
 	{path: "/servers/socket/1", mode: 0o644, translator: []string{"/hurd/pflocal"}},
 	{path: "/servers/socket/2", mode: 0o644},
