@@ -40,6 +40,19 @@ func child(what string) error {
 		groups, err := os.Getgroups()
 		fmt.Println(os.Getuid(), os.Geteuid(), os.Getgid(), os.Getegid(), groups)
 		return err
+	case "become":
+		err := errors.Join(syscall.Setgroups([]int{1002}), syscall.Setgid(1001), syscall.Setuid(1000))
+		if err != nil {
+			return err
+		}
+		if err := syscall.Setuid(0); err == nil {
+			return errors.New("became root again")
+		}
+		if err := child("whoami"); err != nil {
+			return err
+		}
+		_, err = os.ReadFile(os.Args[len(os.Args)-1])
+		fmt.Println(errors.Is(err, os.ErrPermission))
 	case "read":
 		b, err := os.ReadFile(os.Args[len(os.Args)-1])
 		fmt.Printf("%s", b)
@@ -174,6 +187,13 @@ func TestCredential(t *testing.T) {
 	}
 	if got, want := output(t, as(process(t, "whoami"))), "1000 1000 1001 1001 [1001 1002 1003]"; got != want {
 		t.Errorf("is %q, want %q", got, want)
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := output(t, process(t, "become", secret)), "1000 1000 1001 1001 [1001 1002]\ntrue"; got != want {
+		t.Errorf("became %q, want %q", got, want)
 	}
 	dir := t.TempDir()
 	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {

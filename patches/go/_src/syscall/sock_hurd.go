@@ -614,6 +614,9 @@ func recvmsgRaw(fd int, p, oob []byte, flags int, rsa *RawSockaddrAny) (n, oobn,
 		n, err = o.read(p, &d.stopRead)
 		return n, 0, 0, err
 	}
+	if len(p) == 0 && len(oob) > 0 {
+		p = make([]byte, 1) // descriptors come with data
+	}
 	return o.receive(p, oob, flags, rsa, &d.stopRead)
 }
 
@@ -709,6 +712,10 @@ func sendmsgN(fd int, p, oob []byte, to unsafe.Pointer, addrlen _Socklen, flags 
 	if to == nil && flags == 0 && len(oob) == 0 && s.typ == SOCK_STREAM {
 		return o.write(p, &d.stopWrite)
 	}
+	empty := len(p) == 0 && len(oob) > 0
+	if empty {
+		p = make([]byte, 1) // descriptors go with data
+	}
 	control, ports, held, err := putRights(oob)
 	defer func() {
 		for _, d := range held {
@@ -751,6 +758,9 @@ func sendmsgN(fd int, p, oob []byte, to unsafe.Pointer, addrlen _Socklen, flags 
 			n = int(c.word())
 			err = c.check()
 			c.free()
+			if empty {
+				n = 0
+			}
 			return min(n, len(p)), err
 		}
 		if err = o.retry(1, &d.stopWrite, err); err != nil {
