@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -399,8 +400,12 @@ func (w *walker) translated(p *position) bool {
 // gone and there is no other.
 func (w *walker) translate(child *position, last bool) (r result, ok bool, err error) {
 	s, dir := child.hold(w.fs), w.at.hold(w.fs)
-	if name, err := s.magic(w.ctx); name != "" || err != nil {
-		return result{retry: proto.RetryMagical, name: join(name, w.remaining())}, true, err
+	if name, directory, err := s.magic(w.ctx); name != "" || err != nil {
+		rest := w.remaining()
+		if directory && strings.Trim(rest, "/") == "" && err == nil {
+			return r, false, nil // the directory itself
+		}
+		return result{retry: proto.RetryMagical, name: join(name, rest)}, true, err
 	}
 	at := whereabouts{dir, w.origin, w.at.where, child.path}
 	// What ".." is at the translator's root: a port for nobody.
@@ -438,18 +443,18 @@ func (w *walker) translate(child *position, last bool) (r result, ok bool, err e
 
 // magic returns what a client is to look up by itself at s ("fd", "tty"), or
 // nothing: the translator /hurd/magic is one that the library is itself, like
-// those that stand for types.
-func (s *node) magic(ctx context.Context) (string, error) {
+// those that stand for types. With --directory only what is below is magic.
+func (s *node) magic(ctx context.Context) (name string, directory bool, err error) {
 	t, ok := s.Node.(Translated)
 	if !ok || s.trans.active() {
-		return "", nil
+		return "", false, nil
 	}
 	argz, err := t.Translator(ctx)
 	if err != nil || !bytes.HasPrefix(argz, []byte(hurdMagic+"\x00")) {
-		return "", err
+		return "", false, err
 	}
 	args := hurd.ParseArgz(argz)
-	return args[len(args)-1], nil
+	return args[len(args)-1], slices.ContainsFunc(args[1:], func(a string) bool { return a == "--directory" || a == "-d" }), nil
 }
 
 // join appends what is left of a path to what a retry says.

@@ -34,9 +34,13 @@ var deviceNodes = []struct {
 
 // magicNodes are the nodes of /dev that each client looks up by itself, and
 // their passive translators.
-var magicNodes = map[string]string{
-	"fd":  "/hurd/magic\x00--directory\x00fd\x00",
-	"tty": "/hurd/magic\x00tty\x00",
+var magicNodes = []struct {
+	name string
+	mode uint32
+	argz string
+}{
+	{"fd", proto.S_IFDIR | 0o555, "/hurd/magic\x00--directory\x00fd\x00"},
+	{"tty", proto.S_IFREG | 0o666, "/hurd/magic\x00tty\x00"},
 }
 
 // MakeDevices makes the nodes of devices in /dev, and /dev, as far as they are
@@ -62,13 +66,13 @@ func (t *Tree) MakeDevices() error {
 		}
 		n.Release()
 	}
-	for name, argz := range magicNodes {
-		n, err := dev.Create(name, memfs.Attr{Mode: proto.S_IFREG | 0o666})
+	for _, m := range magicNodes {
+		n, err := dev.Create(m.name, memfs.Attr{Mode: m.mode})
 		if err == proto.EEXIST {
 			continue
 		}
 		if err == nil {
-			err = n.SetTranslator([]byte(argz))
+			err = n.SetTranslator([]byte(m.argz))
 			n.Release()
 		}
 		if err != nil {

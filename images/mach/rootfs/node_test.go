@@ -419,11 +419,18 @@ func TestMagic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{"dev/fd/3": "fd/3", "dev/fd/3/x": "fd/3/x", "dev/tty": "tty", "dev/fd": "fd"} {
+	for path, want := range map[string]string{"dev/fd/3": "fd/3", "dev/fd/3/x": "fd/3/x", "dev/tty": "tty"} {
 		retry, name, port, err := proto.DirLookup(ctx, root, path, proto.O_READ, 0)
 		if retry != proto.RetryMagical || name != want || port.Valid() || err != nil {
 			t.Errorf("%s: retry %d with %q, %v, %v", path, retry, name, port, err)
 		}
+	}
+	retry, name, fd, err := proto.DirLookup(ctx, root, "dev/fd", proto.O_READ, 0)
+	if err != nil || retry != proto.RetryNormal || name != "" {
+		t.Errorf("dev/fd: retry %d with %q, %v", retry, name, err)
+	}
+	if data, n, err := proto.DirReaddir(ctx, fd, 0, -1, 0); err != nil || n != 2 {
+		t.Errorf("dev/fd has %q, %v", data, err)
 	}
 	_, _, node, err := proto.DirLookup(ctx, root, "dev/tty", proto.O_NOTRANS, 0)
 	if err != nil {
