@@ -409,7 +409,7 @@ func TestAttributes(t *testing.T) {
 	w.want("utimens", proto.FileUtimens(ctx, up, at, at), "EPERM")
 	w.want("utimens", proto.FileUtimens(ctx, vp, proto.Timespec{Nsec: 2e9}, at), "EINVAL")
 	st, err := proto.IOStat(ctx, vp)
-	if err != nil || st.Atime != at || st.Mtime != (proto.Timespec{}) {
+	if err != nil || st.Atime != at || time.Since(time.Unix(st.Mtime.Sec, 0)) > time.Hour {
 		t.Errorf("times %+v, %v", st, err)
 	}
 	w.want("chauthor", proto.FileChauthor(ctx, vp, 9), "ok")

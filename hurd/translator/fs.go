@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"hurdlab/hurd"
 	"hurdlab/hurd/ports"
@@ -78,6 +79,7 @@ type FS struct {
 	execMu sync.Mutex
 	exec   *control // the exec server, if it has been found
 
+	began    time.Time
 	gone     chan struct{} // closed when the file system has gone away
 	goneOnce sync.Once
 }
@@ -93,7 +95,7 @@ func NewFS(c Config) (*FS, error) {
 	if c.FSType == 0 {
 		c.FSType = proto.FSTypeMisc
 	}
-	fs := &FS{config: c, ports: c.Ports, nodes: make(map[Node]*node), translated: make(map[*node]struct{}), gone: make(chan struct{}), left: make(chan struct{}, 1)}
+	fs := &FS{config: c, ports: c.Ports, nodes: make(map[Node]*node), translated: make(map[*node]struct{}), began: time.Now(), gone: make(chan struct{}), left: make(chan struct{}, 1)}
 	fs.renames.init()
 	fs.root = fs.get(c.Root, true)
 	return fs, nil

@@ -295,7 +295,7 @@ func (fs *FS) stat(ctx context.Context, n *node) (proto.Stat, error) {
 	x := proto.Stat{
 		FSType: fs.config.FSType, FSID: fs.config.FSID, Ino: st.Ino, Gen: st.Gen, Rdev: uint64(st.Rdev), Mode: mode,
 		Nlink: uint64(st.NLink), UID: st.UID, GID: st.GID, Size: st.Size,
-		Atime: timespec(st.Atime), Mtime: timespec(st.Mtime), Ctime: timespec(st.Ctime),
+		Atime: fs.timespec(st.Atime), Mtime: fs.timespec(st.Mtime), Ctime: fs.timespec(st.Ctime),
 		Blksize: int64(st.BlockSize), Blocks: st.Blocks, Author: st.Author, Flags: st.Flags,
 	}
 	if x.Nlink == 0 && !linkless(n.Node) {
@@ -323,9 +323,11 @@ func linkless(n Node) bool {
 	return ok
 }
 
-func timespec(t time.Time) proto.Timespec {
+// timespec returns a time as messages have it; one that is not known is that
+// when the file system began.
+func (fs *FS) timespec(t time.Time) proto.Timespec {
 	if t.IsZero() {
-		return proto.Timespec{}
+		t = fs.began
 	}
 	return proto.Timespec{Sec: t.Unix(), Nsec: int64(t.Nanosecond())}
 }

@@ -31,7 +31,7 @@ type Node interface {
 // A Stat is what there is to know about a node: hurd-protocol.md 5.6. The
 // library fills in the file system's id and type, the bits S_IATRANS and
 // S_IROOT, and, if they are zero, NLink (1), BlockSize (4096), Blocks (of
-// Size) and Author (UID). A zero time is the epoch.
+// Size) and Author (UID). A zero time is when the file system began.
 type Stat struct {
 	Ino    uint64
 	Gen    uint32
