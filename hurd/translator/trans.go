@@ -56,6 +56,7 @@ type box struct {
 	mu      sync.Mutex
 	control *control
 	path    string // of the node when the translator was set, for fsys_get_children
+	back    *back
 	start   *start // of the passive translator, if one is being started
 }
 
@@ -63,6 +64,45 @@ type box struct {
 type start struct {
 	done chan struct{}
 	err  error
+}
+
+// A back is what ".." is at a translator's root: a right to a port of the
+// directory, for nobody. It is kept for as long as there is the translator,
+// because most look-ups come the same way.
+type back struct {
+	*control
+	dir    *node // that the port is of, which keeps it in use
+	origin *origin
+}
+
+// dotdot returns what ".." is at the root of the translator of s for who comes
+// from a directory, with a reference.
+func (b *box) dotdot(fs *FS, at whereabouts) (*control, error) {
+	b.mu.Lock()
+	if k := b.back; k != nil && k.dir == at.dir && k.origin == at.origin {
+		defer b.mu.Unlock()
+		return k.use(), nil
+	}
+	b.mu.Unlock()
+	port, err := fs.right(fs.newPeropen(at.dir.use(), at.origin, at.where, 0), User{})
+	if err != nil {
+		return nil, err
+	}
+	c := newControlRight(fs.ports, port)
+	b.mu.Lock()
+	var old *back
+	if b.control != nil {
+		old, b.back = b.back, &back{c.use(), at.dir, at.origin}
+	}
+	b.mu.Unlock()
+	old.drop()
+	return c, nil
+}
+
+func (k *back) drop() {
+	if k != nil {
+		k.put()
+	}
 }
 
 // active reports whether a translator is running there.
@@ -94,8 +134,9 @@ func (b *box) set(s *node, path string, port mach.Port, exclusive bool) error {
 		b.mu.Unlock()
 		return proto.EBUSY
 	}
-	b.replace(c, path)
+	back := b.replace(c, path)
 	b.mu.Unlock()
+	back.drop()
 	s.fs.settled(s, old, c)
 	return nil
 }
@@ -107,10 +148,13 @@ func (b *box) name() string {
 	return strings.TrimPrefix(b.path, "/")
 }
 
-// replace sets b.control; the caller has b.mu and calls settled afterwards.
-func (b *box) replace(c *control, path string) {
-	b.control, b.path = c, path
+// replace sets b.control. The caller has b.mu, and afterwards drops what is
+// returned and calls settled.
+func (b *box) replace(c *control, path string) (old *back) {
+	old = b.back
+	b.control, b.path, b.back = c, path, nil
 	b.running.Store(c != nil)
+	return old
 }
 
 // forget takes the translator away if it is still c.
@@ -120,8 +164,9 @@ func (b *box) forget(s *node, c *control) {
 		b.mu.Unlock()
 		return
 	}
-	b.replace(nil, "")
+	back := b.replace(nil, "")
 	b.mu.Unlock()
+	back.drop()
 	s.fs.settled(s, c, nil)
 }
 
@@ -213,7 +258,7 @@ func (b *box) begin(ctx context.Context, r *start, s *node, at whereabouts, argz
 	var c *control
 	if err == nil && b.control == nil {
 		c = newControlRight(s.fs.ports, port)
-		b.replace(c, at.child)
+		defer b.replace(c, at.child).drop()
 	}
 	b.mu.Unlock()
 	switch {
@@ -408,12 +453,11 @@ func (w *walker) translate(child *position, last bool) (r result, ok bool, err e
 		return result{retry: proto.RetryMagical, name: join(name, rest)}, true, err
 	}
 	at := whereabouts{dir, w.origin, w.at.where, child.path}
-	// What ".." is at the translator's root: a port for nobody.
-	dotdot, err := w.fs.right(w.fs.newPeropen(dir.use(), w.origin, w.at.where, 0), User{})
+	dotdot, err := s.trans.dotdot(w.fs, at)
 	if err != nil {
 		return r, false, err
 	}
-	defer w.fs.ports.Release(dotdot)
+	defer dotdot.put()
 	flags := int32(0)
 	if last {
 		flags = w.flags
@@ -425,7 +469,7 @@ func (w *walker) translate(child *position, last bool) (r result, ok bool, err e
 		if c, err = s.trans.fetch(w.ctx, s, at); err != nil || c == nil {
 			return r, false, err
 		}
-		r.retry, r.name, r.port, err = proto.FsysGetroot(w.ctx, c.port, proto.Copy(dotdot), uids, gids, flags)
+		r.retry, r.name, r.port, err = proto.FsysGetroot(w.ctx, c.port, proto.Copy(dotdot.port), uids, gids, flags)
 		if dead(err) {
 			s.trans.forget(s, c)
 			c.put()

@@ -96,6 +96,13 @@ func TestPassiveTranslator(t *testing.T) {
 
 	f := w.open(u, "d/inside", proto.O_READ)
 	r := w.open(u, "/d/../d/.", proto.O_READ)
+	// What ".." is there is one port, whoever comes.
+	again := w.open(u, "d/.", 0)
+	before := len(w.k.Ports())
+	w.k.Release(w.open(u, "d/.", 0), again)
+	if n := len(w.k.Ports()); n != before-1 {
+		t.Errorf("%d ports, then %d", before, n)
+	}
 	if st, err := proto.IOStat(ctx, r); err != nil || st.Mode&proto.S_IROOT == 0 {
 		t.Errorf("root: %o, %v", st.Mode, err)
 	}
