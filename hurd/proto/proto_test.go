@@ -1,3 +1,5 @@
+//go:build !hurd
+
 package proto
 
 import (

@@ -27,7 +27,6 @@ func TestSuite(t *testing.T) { harness.Run(t, "port") }
 var packages = []string{
 	"hurdlab/mach",
 	"hurdlab/mach/wire",
-	"hurdlab/hurd/proto",
 	"hurdlab/hurd/ports",
 	"hurdlab/patches/go/porttest",
 	// Goroutines, locks, timers.
