@@ -92,6 +92,9 @@ func (h *handle) AuthMakeauth(_ context.Context, others []mach.Port, euids, auid
 }
 
 func (h *handle) AuthUserAuthenticate(ctx context.Context, rendezvous mach.Port) (mach.Port, error) {
+	if !rendezvous.Valid() {
+		return mach.Null, proto.EINVAL
+	}
 	m := h.auth.meeting(rendezvous)
 	m.user <- h
 	select {
@@ -114,6 +117,9 @@ func (h *handle) AuthUserAuthenticate(ctx context.Context, rendezvous mach.Port)
 }
 
 func (h *handle) AuthServerAuthenticate(ctx context.Context, rendezvous mach.Port, newport proto.Right) (euids, auids, egids, agids []int32, err error) {
+	if !rendezvous.Valid() {
+		return nil, nil, nil, nil, proto.EINVAL
+	}
 	m := h.auth.meeting(rendezvous)
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()

@@ -52,6 +52,7 @@ type port struct {
 	opt     ports.Options
 	rights  int  // send rights
 	made    bool // there has been one
+	held    bool // the receive right is somebody's who gives it back
 	serial  sync.Mutex
 	running int    // requests
 	gone    func() // to be called when none runs
@@ -98,7 +99,7 @@ func (k *Kernel) Allocate() mach.Port {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.last++
-	k.all[k.last] = &port{kernel: k, name: k.last, handler: mach.Routines{}}
+	k.all[k.last] = &port{kernel: k, name: k.last, handler: mach.Routines{}, held: true}
 	return k.last
 }
 
@@ -190,7 +191,7 @@ func (k *Kernel) Drop(name mach.Port, t mach.Type) {
 		if p.rights--; p.rights < 0 {
 			k.t.Errorf("portstest: right to %v given back that is not there", name)
 		}
-		if p.rights == 0 && p.made {
+		if p.rights == 0 && p.made && !p.held {
 			delete(k.all, name)
 			if gone = p.opt.Gone; p.running > 0 {
 				p.gone, gone = gone, nil // as the real one, after its requests
