@@ -620,13 +620,12 @@ func touch(_ context.Context, c *Call) error {
 	for _, a := range args {
 		if !opts.has("c") {
 			f, err := os.OpenFile(a, os.O_WRONLY|os.O_CREATE, 0o666)
-			// A directory, or a file that others wrote, is there already.
-			if err != nil && !errors.Is(err, syscall.EISDIR) && !errors.Is(err, fs.ErrPermission) {
-				c.complain(err)
-				continue
-			}
 			if err == nil {
 				f.Close()
+			} else if _, serr := os.Stat(a); serr != nil {
+				// If it is there, it may be a directory, or somebody else's.
+				c.complain(err)
+				continue
 			}
 		}
 		if err := os.Chtimes(a, when, when); err != nil && !(opts.has("c") && errors.Is(err, fs.ErrNotExist)) {
