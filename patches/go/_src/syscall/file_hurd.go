@@ -400,7 +400,7 @@ func openat(dirfd int, path string, flags int, perm uint32) (fd int, err error) 
 		flags |= O_RDONLY
 	}
 	// The rest are not for servers.
-	server := uint32(flags) & (O_RDONLY | O_WRONLY | O_EXEC | O_CREAT | O_EXCL | O_NOLINK | O_NOTRANS | O_APPEND | O_SYNC | O_NOATIME)
+	server := uint32(flags) & (O_RDONLY | O_WRONLY | O_EXEC | O_CREAT | O_EXCL | O_NOLINK | O_NOTRANS | O_APPEND | O_SYNC | O_NOATIME | O_NONBLOCK)
 	if flags&O_NOFOLLOW != 0 {
 		server |= O_NOLINK
 	}
@@ -433,6 +433,11 @@ func openat(dirfd int, path string, flags int, perm uint32) (fd int, err error) 
 	if err != nil {
 		o.close()
 		return -1, err
+	}
+	if flags&O_NONBLOCK != 0 {
+		// Opening was not to wait; what comes waits in the server, or not,
+		// as the descriptor says. Not every server has modes.
+		rpc(port, _io_clear_openmodes, func(m *message) { m.putInt32(O_NONBLOCK) }, nil)
 	}
 	descriptors.once.Do(startDescriptors)
 	d := newDescriptor(o)
