@@ -447,7 +447,8 @@ func (w *walker) translate(child *position, last bool) (r result, ok bool, err e
 	s, dir := child.hold(w.fs), w.at.hold(w.fs)
 	if name, directory, err := s.magic(w.ctx); name != "" || err != nil {
 		rest := w.remaining()
-		if directory && strings.Trim(rest, "/") == "" && err == nil {
+		below, _, _ := strings.Cut(strings.TrimLeft(rest, "/"), "/")
+		if directory && err == nil && (below == "" || below == "." || below == "..") {
 			return r, false, nil // the directory itself
 		}
 		return result{retry: proto.RetryMagical, name: join(name, rest)}, true, err

@@ -432,6 +432,9 @@ func TestMagic(t *testing.T) {
 	if data, n, err := proto.DirReaddir(ctx, fd, 0, -1, 0); err != nil || n != 2 {
 		t.Errorf("dev/fd has %q, %v", data, err)
 	}
+	if retry, _, port, err := proto.DirLookup(ctx, root, "dev/fd/../null", proto.O_READ, 0); err != nil || retry != proto.RetryNormal || !port.Valid() {
+		t.Errorf("dev/fd/../null: retry %d, %v, %v", retry, port, err)
+	}
 	_, _, node, err := proto.DirLookup(ctx, root, "dev/tty", proto.O_NOTRANS, 0)
 	if err != nil {
 		t.Fatal(err)
