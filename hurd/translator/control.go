@@ -104,8 +104,8 @@ func (fs *FS) unused(ctx context.Context) bool {
 
 // A child is an active translator.
 type child struct {
-	node    *node    // a reference
-	control *control // a reference
+	node    *node        // a reference
+	control *sharedRight // a reference
 }
 
 func (c child) put() {

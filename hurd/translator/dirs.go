@@ -129,7 +129,7 @@ func (p *protid) remove(ctx context.Context, dir Dir, st *Stat, name string) (No
 }
 
 // running returns the active translator of n, with a reference, or nil.
-func (fs *FS) running(n Node) *control {
+func (fs *FS) running(n Node) *sharedRight {
 	if fs.active.Load() == 0 {
 		return nil
 	}
@@ -143,7 +143,7 @@ func (fs *FS) running(n Node) *control {
 
 // dismiss tells the translator of a node that has no name any more to go away,
 // waiting for nothing.
-func (fs *FS) dismiss(ctx context.Context, c *control) {
+func (fs *FS) dismiss(ctx context.Context, c *sharedRight) {
 	if c == nil {
 		return
 	}
@@ -156,7 +156,7 @@ func (fs *FS) dismiss(ctx context.Context, c *control) {
 }
 
 // last returns the active translator of n if its last name is about to go.
-func (fs *FS) last(n Node, st *Stat) *control {
+func (fs *FS) last(n Node, st *Stat) *sharedRight {
 	if st.NLink > 1 {
 		return nil
 	}
@@ -270,7 +270,7 @@ func (p *protid) DirLink(ctx context.Context, file mach.Port, name string, excl 
 		return err
 	}
 	defer unlock()
-	var c *control
+	var c *sharedRight
 	if excl == 0 {
 		if c, err = p.replaced(ctx, dir, &st, name, n.Node); err != nil {
 			return err
@@ -290,7 +290,7 @@ func (p *protid) DirLink(ctx context.Context, file mach.Port, name string, excl 
 
 // replaced checks that the user may have what has a name replaced by the node
 // by. It returns the translator that loses its node, if there is one.
-func (p *protid) replaced(ctx context.Context, dir Dir, st *Stat, name string, by Node) (*control, error) {
+func (p *protid) replaced(ctx context.Context, dir Dir, st *Stat, name string, by Node) (*sharedRight, error) {
 	n, has, err := p.remove(ctx, dir, st, name)
 	if err != nil {
 		if proto.Code(err) == proto.ENOENT {
@@ -378,7 +378,7 @@ func (p *protid) rename(ctx context.Context, name string, to *protid, newName st
 			return err
 		}
 	}
-	var c *control
+	var c *sharedRight
 	if !excl {
 		if c, err = to.replaced(ctx, target.Node.(Dir), &tst, newName, n); err != nil {
 			return err

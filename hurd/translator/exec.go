@@ -89,7 +89,7 @@ func (fs *FS) execServer(ctx context.Context, call func(server mach.Port) error)
 	const tries = 2
 	var err error
 	for range tries {
-		var c *control
+		var c *sharedRight
 		if c, err = fs.findExec(ctx); err != nil {
 			return fmt.Errorf("exec server: %w", err)
 		}
@@ -113,7 +113,7 @@ func (fs *FS) execServer(ctx context.Context, call func(server mach.Port) error)
 const serversExec = "/servers/exec"
 
 // findExec returns the exec server, with a reference.
-func (fs *FS) findExec(ctx context.Context) (*control, error) {
+func (fs *FS) findExec(ctx context.Context) (*sharedRight, error) {
 	fs.execMu.Lock()
 	c := fs.exec
 	if c != nil {
@@ -136,7 +136,7 @@ func (fs *FS) findExec(ctx context.Context) (*control, error) {
 	if err != nil {
 		return nil, err
 	}
-	c = newControlRight(fs.ports, port)
+	c = newSharedRight(fs.ports, port)
 	fs.execMu.Lock()
 	defer fs.execMu.Unlock()
 	if fs.exec == nil {

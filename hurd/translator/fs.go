@@ -77,7 +77,7 @@ type FS struct {
 	translated map[*node]struct{} // with active translators
 
 	execMu sync.Mutex
-	exec   *control // the exec server, if it has been found
+	exec   *sharedRight // the exec server, if it has been found
 
 	began    time.Time
 	gone     chan struct{} // closed when the file system has gone away

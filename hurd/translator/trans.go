@@ -25,25 +25,26 @@ const (
 	goTimeout    = 10 * time.Second // of telling one to go away that nobody waits for
 )
 
-// A control is a right to a translator's control port, with users.
-type control struct {
+// A sharedRight is a send right with users, of which the last gives it back:
+// the control port of a translator, the exec server.
+type sharedRight struct {
 	ports ports.Exporter
 	port  mach.Port
 	refs  atomic.Int32
 }
 
-func newControlRight(x ports.Exporter, port mach.Port) *control {
-	c := &control{ports: x, port: port}
+func newSharedRight(x ports.Exporter, port mach.Port) *sharedRight {
+	c := &sharedRight{ports: x, port: port}
 	c.refs.Store(1)
 	return c
 }
 
-func (c *control) use() *control {
+func (c *sharedRight) use() *sharedRight {
 	c.refs.Add(1)
 	return c
 }
 
-func (c *control) put() {
+func (c *sharedRight) put() {
 	if c.refs.Add(-1) == 0 {
 		c.ports.Release(c.port)
 	}
@@ -54,7 +55,7 @@ type box struct {
 	running atomic.Bool // there is a control
 
 	mu      sync.Mutex
-	control *control
+	control *sharedRight
 	path    string // of the node when the translator was set, for fsys_get_children
 	back    *back
 	start   *start // of the passive translator, if one is being started
@@ -70,14 +71,14 @@ type start struct {
 // directory, for nobody. It is kept for as long as there is the translator,
 // because most look-ups come the same way.
 type back struct {
-	*control
+	*sharedRight
 	dir    *node // that the port is of, which keeps it in use
 	origin *origin
 }
 
 // dotdot returns what ".." is at the root of the translator of s for who comes
 // from a directory, with a reference.
-func (b *box) dotdot(fs *FS, at whereabouts) (*control, error) {
+func (b *box) dotdot(fs *FS, at whereabouts) (*sharedRight, error) {
 	b.mu.Lock()
 	if k := b.back; k != nil && k.dir == at.dir && k.origin == at.origin {
 		defer b.mu.Unlock()
@@ -88,7 +89,7 @@ func (b *box) dotdot(fs *FS, at whereabouts) (*control, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newControlRight(fs.ports, port)
+	c := newSharedRight(fs.ports, port)
 	b.mu.Lock()
 	var old *back
 	if b.control != nil {
@@ -109,7 +110,7 @@ func (k *back) drop() {
 func (b *box) active() bool { return b.running.Load() }
 
 // current returns the translator that is running, with a reference, or nil.
-func (b *box) current() *control {
+func (b *box) current() *sharedRight {
 	if !b.active() {
 		return nil
 	}
@@ -124,9 +125,9 @@ func (b *box) current() *control {
 // set makes port, a right that it takes over, the active translator of s, or
 // with null none. With exclusive it fails with EBUSY if there is one.
 func (b *box) set(s *node, path string, port mach.Port, exclusive bool) error {
-	var c *control
+	var c *sharedRight
 	if port.Valid() {
-		c = newControlRight(s.fs.ports, port)
+		c = newSharedRight(s.fs.ports, port)
 	}
 	b.mu.Lock()
 	old := b.control
@@ -150,7 +151,7 @@ func (b *box) name() string {
 
 // replace sets b.control. The caller has b.mu, and afterwards drops what is
 // returned and calls settled.
-func (b *box) replace(c *control, path string) (old *back) {
+func (b *box) replace(c *sharedRight, path string) (old *back) {
 	old = b.back
 	b.control, b.path, b.back = c, path, nil
 	b.running.Store(c != nil)
@@ -158,7 +159,7 @@ func (b *box) replace(c *control, path string) (old *back) {
 }
 
 // forget takes the translator away if it is still c.
-func (b *box) forget(s *node, c *control) {
+func (b *box) forget(s *node, c *sharedRight) {
 	b.mu.Lock()
 	if b.control != c {
 		b.mu.Unlock()
@@ -171,7 +172,7 @@ func (b *box) forget(s *node, c *control) {
 }
 
 // settled does what is to be done when the translator of s has changed.
-func (fs *FS) settled(s *node, old, c *control) {
+func (fs *FS) settled(s *node, old, c *sharedRight) {
 	if c != nil {
 		s.use() // for as long as there is a translator
 		fs.mu.Lock()
@@ -200,7 +201,7 @@ func dead(err error) bool {
 
 // fetch returns the translator of s, with a reference, starting the passive
 // one if there is none; nil if there is no translator at all.
-func (b *box) fetch(ctx context.Context, s *node, at whereabouts) (*control, error) {
+func (b *box) fetch(ctx context.Context, s *node, at whereabouts) (*sharedRight, error) {
 	for {
 		if c := b.current(); c != nil {
 			return c, nil
@@ -255,9 +256,9 @@ func (b *box) begin(ctx context.Context, r *start, s *node, at whereabouts, argz
 	port, err := s.fs.startTranslator(ctx, s, at, argz, st)
 	b.mu.Lock()
 	b.start = nil
-	var c *control
+	var c *sharedRight
 	if err == nil && b.control == nil {
-		c = newControlRight(s.fs.ports, port)
+		c = newSharedRight(s.fs.ports, port)
 		defer b.replace(c, at.child).drop()
 	}
 	b.mu.Unlock()
@@ -466,7 +467,7 @@ func (w *walker) translate(child *position, last bool) (r result, ok bool, err e
 	uids, gids := wireIDs(w.user.UIDs), wireIDs(w.user.GIDs)
 	const tries = 3
 	for range tries {
-		var c *control
+		var c *sharedRight
 		if c, err = s.trans.fetch(w.ctx, s, at); err != nil || c == nil {
 			return r, false, err
 		}
