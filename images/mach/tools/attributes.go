@@ -333,7 +333,10 @@ func (l *lister) dir(path string, title, gap bool) {
 	if title {
 		fmt.Fprintf(l.out, "%s:\n", path)
 	}
-	list, err := os.ReadDir(path)
+	// Only the names: os.ReadDir looks at every entry whose type the file
+	// system does not tell, and gives up at one that cannot be looked at, as
+	// /dev/tty for a process without a terminal.
+	list, err := readNames(path)
 	if err != nil {
 		l.c.complain(err)
 	}
@@ -341,9 +344,9 @@ func (l *lister) dir(path string, title, gap bool) {
 	if l.opts.has("a") && err == nil {
 		names = append(names, ".", "..")
 	}
-	for _, e := range list {
-		if e.Name()[0] != '.' || l.opts.has("a") || l.opts.has("A") {
-			names = append(names, e.Name())
+	for _, name := range list {
+		if name[0] != '.' || l.opts.has("a") || l.opts.has("A") {
+			names = append(names, name)
 		}
 	}
 	var entries []entry
@@ -367,6 +370,15 @@ func (l *lister) dir(path string, title, gap bool) {
 			}
 		}
 	}
+}
+
+func readNames(dir string) ([]string, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
 }
 
 func (l *lister) show(entries []entry) {

@@ -320,7 +320,7 @@ const (
 func (c *Call) processInfo(ctx context.Context, pid int32) (processInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	got, info, _, err := proto.ProcGetprocinfo(ctx, c.self.Proc, pid, proto.PI_FETCH_TASKINFO)
+	got, info, _, err := proto.ProcGetprocinfo(ctx, c.self.Proc, pid, proto.PI_FETCH_TASKINFO|proto.PI_FETCH_THREADS)
 	if err != nil {
 		return processInfo{}, err
 	}
