@@ -1,8 +1,8 @@
 // Fstest runs the conformance suite for file systems (package
 // hurdlab/hurd/fstest) in a directory.
 //
-//	fstest [-run REGEXP] [-without FEATURE,...] [-q] DIRECTORY
-//	fstest -list [-run REGEXP]
+//	fstest [-run REGEXP] [-skip REGEXP] [-without FEATURE,...] [-q] DIRECTORY
+//	fstest -list [-run REGEXP] [-skip REGEXP]
 //
 // It prints a line for each case (ok NAME, FAIL NAME: why, skip NAME: why),
 // with -q only for those that fail, and a last one that counts them. Its exit
@@ -26,25 +26,34 @@ import (
 func main() {
 	fstest.Act()
 	run := flag.String("run", "", "only the cases whose names match this `regexp`")
+	skip := flag.String("skip", "", "leave out the cases whose names match this `regexp`, as those that a file system does not survive")
 	list := flag.Bool("list", false, "list the cases instead of running them")
 	quiet := flag.Bool("q", false, "print only what fails")
 	slow := flag.Duration("slow", 0, "print also how long cases took that took longer than this")
 	timeout := flag.Duration("timeout", time.Minute, "how long a case may take")
 	without := flag.String("without", "", "`features` that the file system does not offer, with commas between them")
 	flag.Parse()
-	status, err := do(*run, *list, *quiet, *slow, *timeout, *without, flag.Args())
+	status, err := do(*run, *skip, *list, *quiet, *slow, *timeout, *without, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fstest:", err)
 	}
 	os.Exit(status)
 }
 
-func do(run string, list, quiet bool, slow, timeout time.Duration, without string, args []string) (status int, err error) {
+func do(run, skip string, list, quiet bool, slow, timeout time.Duration, without string, args []string) (status int, err error) {
 	match, err := regexp.Compile(run)
 	if err != nil {
 		return 2, err
 	}
-	cases := slices.DeleteFunc(fstest.Cases(), func(c fstest.Case) bool { return !match.MatchString(c.Name) })
+	leave := func(string) bool { return false }
+	if skip != "" {
+		r, err := regexp.Compile(skip)
+		if err != nil {
+			return 2, err
+		}
+		leave = r.MatchString
+	}
+	cases := slices.DeleteFunc(fstest.Cases(), func(c fstest.Case) bool { return !match.MatchString(c.Name) || leave(c.Name) })
 	if list {
 		for _, c := range cases {
 			fmt.Println(c.Name)
