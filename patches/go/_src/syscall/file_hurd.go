@@ -535,7 +535,9 @@ func Readlink(path string, buf []byte) (n int, err error) { return readlinkat(AT
 
 //go:linkname readlinkat
 func readlinkat(dirfd int, path string, buf []byte) (n int, err error) {
-	port, err := lookup(dirfd, path, O_RDONLY|O_NOLINK, 0)
+	// Not for reading before it is known to be a link: opening a fifo for
+	// reading waits for a writer.
+	port, err := lookup(dirfd, path, O_NOLINK, 0)
 	if err != nil {
 		return -1, err
 	}
@@ -548,7 +550,12 @@ func readlinkat(dirfd int, path string, buf []byte) (n int, err error) {
 	if st.Mode&S_IFMT != S_IFLNK {
 		return -1, EINVAL
 	}
-	return o.read(buf, nil)
+	if port, err = (*view)(nil).reopen(port, O_RDONLY|O_NOLINK); err != nil {
+		return -1, err
+	}
+	link := newPortObject(port)
+	defer link.close()
+	return link.read(buf, nil)
 }
 
 // inDir calls f with the directory of path and the name there. If path ends
