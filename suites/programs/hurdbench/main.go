@@ -31,11 +31,16 @@ func main() {
 }
 
 func run(n int, dir, spawn string) error {
-	file := filepath.Join(dir, "hurdbench")
+	// In a directory of its own: the program itself may be in dir.
+	dir, err := os.MkdirTemp(dir, "hurdbench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, make([]byte, 100), 0o644); err != nil {
 		return err
 	}
-	defer os.Remove(file)
 	null, done, err := nullRPC(file)
 	if err != nil {
 		return err
