@@ -39,11 +39,16 @@ var programs = []string{
 	"hurdlab/suites/programs/spawn",
 }
 
+// suiteMemoryMB is twice what a node has by itself: files of the suite's own
+// and a file system as a translator are in it, beside programs of which each
+// has a heap that may grow.
+const suiteMemoryMB = 256
+
 // l is the lab of all specs, which leave it as they found it.
 var l *lab.Lab
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	l = harness.Up(ctx, lab.Spec{Nodes: 1, MemoryMB: 128})
+	l = harness.Up(ctx, lab.Spec{Nodes: 1, MemoryMB: suiteMemoryMB})
 	if !l.Nodes()[0].Can(images.CanGo) {
 		Skip("this node runs no programs built by the Go port")
 	}
