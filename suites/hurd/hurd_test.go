@@ -10,7 +10,9 @@ package hurd
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -100,8 +102,16 @@ func pidOf(ctx context.Context, command string) int {
 
 // A census counts what the tasks of a node have: the tool tasks tells.
 type census struct {
-	tasks, ports, threads, resident int
-	of                              map[string]int // ports, by the task's process and command
+	tasks int
+	total belongings
+	of    map[string]belongings // by the task's process and command
+}
+
+// belongings are what a task has: names of ports, threads, kB in memory.
+type belongings struct{ ports, threads, resident int }
+
+func (c census) String() string {
+	return fmt.Sprintf("%d tasks, %d ports, %d threads, %d kB", c.tasks, c.total.ports, c.total.threads, c.total.resident)
 }
 
 var (
@@ -114,7 +124,7 @@ func count(ctx context.Context) census {
 	// The server of pipes starts with the first.
 	sh(ctx, "echo | cat")
 	out := sh(ctx, "tasks")
-	c := census{of: make(map[string]int)}
+	c := census{of: make(map[string]belongings)}
 	number := func(s string) int {
 		n, err := strconv.Atoi(s)
 		Expect(err).NotTo(HaveOccurred())
@@ -123,9 +133,9 @@ func count(ctx context.Context) census {
 	for line := range strings.Lines(out) {
 		line = strings.TrimSuffix(line, "\n")
 		if m := taskLine.FindStringSubmatch(line); m != nil {
-			c.of[m[4]] = number(m[1])
+			c.of[m[4]] = belongings{number(m[1]), number(m[2]), number(m[3])}
 		} else if m := totalsLine.FindStringSubmatch(line); m != nil {
-			c.tasks, c.ports, c.threads, c.resident = number(m[1]), number(m[2]), number(m[3]), number(m[4])
+			c.tasks, c.total = number(m[1]), belongings{number(m[2]), number(m[3]), number(m[4])}
 		}
 	}
 	Expect(c.tasks).NotTo(BeZero(), "%s", out)
@@ -142,11 +152,60 @@ func settles(ctx context.Context, before census, slack int) {
 		if now.tasks > before.tasks {
 			more = append(more, fmt.Sprintf("%d tasks, %d before", now.tasks, before.tasks))
 		}
-		for who, n := range now.of {
-			if was, ok := before.of[who]; ok && n > was+slack {
-				more = append(more, fmt.Sprintf("%s has %d ports, %d before", who, n, was))
+		for who, has := range now.of {
+			if had, ok := before.of[who]; ok && has.ports > had.ports+slack {
+				more = append(more, fmt.Sprintf("%s has %d ports, %d before", who, has.ports, had.ports))
 			}
 		}
 		return strings.Join(more, "; ")
 	}).WithTimeout(time.Minute).Should(BeEmpty())
+}
+
+// rests repeats something until the memory of the node comes to rest, as it
+// must unless something is kept of each time: heaps and caches grow at first,
+// the less the longer, and a little by chance, but a leak always by as much.
+// It is at rest when in two repetitions in a row no task, of which the kernel
+// is one, has grown by more than limit kB. It fails if that is not so in the first 12,
+// and reports the figures.
+func rests(ctx context.Context, what string, limit int, do func(i int)) {
+	GinkgoHelper()
+	const window, repetitions = 2, 12
+	seen := []census{count(ctx)}
+	var growth []string
+	for i := range repetitions {
+		do(i)
+		settles(ctx, seen[0], 30)
+		seen = append(seen, count(ctx))
+		if len(seen) <= window {
+			continue
+		}
+		now, was := seen[len(seen)-1], seen[len(seen)-1-window]
+		growth = nil
+		for who, has := range now.of {
+			if had, ok := was.of[who]; ok && has.resident-had.resident > limit {
+				growth = append(growth, fmt.Sprintf("%s: %d kB", who, has.resident-had.resident))
+			}
+		}
+		if growth == nil {
+			break
+		}
+	}
+	var figures strings.Builder
+	fmt.Fprintln(&figures, "kB in memory, at first and each time after", what)
+	row := func(name string, resident func(census) (int, bool)) {
+		for _, c := range seen {
+			if n, ok := resident(c); ok {
+				fmt.Fprintf(&figures, "%7d", n)
+			} else {
+				fmt.Fprintf(&figures, "%7s", "-")
+			}
+		}
+		fmt.Fprintln(&figures, " ", name)
+	}
+	row("the node", func(c census) (int, bool) { return c.total.resident, true })
+	for _, who := range slices.Sorted(maps.Keys(seen[len(seen)-1].of)) {
+		row(who, func(c census) (int, bool) { b, ok := c.of[who]; return b.resident, ok })
+	}
+	AddReportEntry("memory", figures.String())
+	Expect(growth).To(BeEmpty(), "more than %d kB more in the last two of %d times:\n%s", limit, len(seen)-1, figures.String())
 }

@@ -113,6 +113,7 @@ func run(ctx context.Context, rounds int, seed uint64) error {
 // sender itself needs.
 var harmful = map[int32]bool{
 	21030: true,                           // io_revoke
+	24021: true,                           // proc_dostop: all our threads, whatever the right in it is
 	24025: true, 24026: true, 24027: true, // proc_mark_exit, mark_exec, mark_traced: on ourselves
 }
 
