@@ -78,17 +78,19 @@ type (
 		Port Port
 	}
 
-	// Flush puts a marker into the queue of a port whose receive right netmsg
-	// has got, behind the deliveries to it; [Node.Flushed] is called when the
-	// marker comes out.
-	Flush struct{ Port Port }
-	// Adopt says that netmsg has got the receive right of a port of the node
-	// with a message, and is to receive from it as from a proxy.
+	// Adopt says that netmsg has got the receive right of a port with a message,
+	// and is to receive from it as from a proxy from now on. A send reference
+	// of netmsg's own, if it had one, is dropped by a Drop.
 	Adopt struct{ Port Port }
-	// Ungrab stops netmsg from receiving from a proxy that will be handed over, as
-	// a Receive right, by a Deliver that follows: Front comes before all else
-	// in its queue.
-	Ungrab struct {
+	// Flush puts a marker into the queue of an adopted port, behind the
+	// deliveries to it; [Node.Flushed] is called when the marker comes out. The
+	// port is not paused meanwhile.
+	Flush struct{ Port Port }
+	// Yield makes a proxy a port of the node: the next Deliver has its receive
+	// right. Front comes before all else in its queue. Netmsg keeps one send
+	// reference, which Watch and Forget are about later, and no longer receives
+	// from the port.
+	Yield struct {
 		Port  Port
 		Front []Deliver
 	}
@@ -109,6 +111,6 @@ func (Deliver) action()    {}
 func (Extinguish) action() {}
 func (Discard) action()    {}
 func (Offered) action()    {}
-func (Flush) action()      {}
 func (Adopt) action()      {}
-func (Ungrab) action()     {}
+func (Flush) action()      {}
+func (Yield) action()      {}

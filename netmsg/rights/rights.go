@@ -25,6 +25,7 @@
 package rights
 
 import (
+	"cmp"
 	"fmt"
 )
 
@@ -50,6 +51,10 @@ type ID struct {
 }
 
 func (id ID) String() string { return fmt.Sprintf("%v#%d", id.Origin, id.Num) }
+
+func (id ID) compare(x ID) int {
+	return cmp.Or(cmp.Compare(id.Origin.Node, x.Origin.Node), cmp.Compare(id.Origin.Epoch, x.Origin.Epoch), cmp.Compare(id.Num, x.Num))
+}
 
 // A Key shows that one has had a right (I4).
 type Key [16]byte
@@ -77,10 +82,9 @@ func (k Kind) String() string {
 // A Right is a right in a record.
 type Right struct {
 	Kind    Kind
-	ID      ID     // of the kinds Send, SendOnce and Receive
-	Key     Key    // likewise
-	At      NodeID // where the sender knows the home to be
-	Counted bool   // the transmission adds to what the receiver holds (T1, T3)
+	ID      ID   // of the kinds Send, SendOnce and Receive
+	Key     Key  // likewise, if counted or Receive
+	Counted bool // the transmission adds to what the receiver holds (T1, T3)
 }
 
 // A Body is what a message has besides rights. The table does not look into it.
@@ -123,7 +127,7 @@ type RecordType uint8
 const (
 	RecMessage   RecordType = 1 + iota // ID, Once, Message: a message to ID
 	RecDelivered                       // ID, N: the N oldest messages to ID that are not confirmed have been delivered (F1)
-	RecRelease                         // ID, N: the sender gives back N of its hold (C1)
+	RecRelease                         // ID, N, Once, Dead: the sender gives back N of its hold (C1); a send-once right that is Dead was not used (H6)
 	RecDead                            // ID: the port is dead (D1)
 	RecClaim                           // ID, Key, Node, Once: the sender got ID from Node and wants a hold of its own (H1)
 	RecClaimed                         // ID, Dead: the answer
@@ -148,7 +152,7 @@ type Record struct {
 	Key     Key
 	Node    NodeID
 	Once    bool // ID is a send-once right
-	Dead    bool // of RecClaimed: there is no such right any more
+	Dead    bool // of RecClaimed: there is no such right any more; see RecRelease
 	Message *Message
 }
 
