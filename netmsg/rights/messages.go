@@ -252,7 +252,8 @@ func (n *Node) emitReceive(e *entry, s *session) Right {
 			n.ports[y.port] = y
 		}
 		y.senders, y.made, y.armed, y.paused, y.flushing = e.senders, e.made, e.armed, e.paused, e.flushing
-		y.queue, y.late, y.front, e.queue, e.late, e.front = e.queue, e.late, e.front, nil, nil, nil
+		y.queue, y.late, y.front, y.frontSize = e.queue, e.late, e.front, e.frontSize
+		e.queue, e.late, e.front, e.frontSize = nil, nil, nil, 0
 		for _, q := range [][]*pending{y.queue, y.late, y.front} {
 			for _, m := range q {
 				n.carry(y, m)
@@ -268,7 +269,7 @@ func (n *Node) emitReceive(e *entry, s *session) Right {
 	e.homeless, e.route = false, peer
 	n.gain(e, s)
 	e.queue = append(e.front, e.queue...)
-	e.front = nil
+	e.front, e.frontSize = nil, 0
 	e.announce, e.before = true, len(e.queue)
 	n.touch(e)
 	return Right{Kind: Receive, ID: e.id, Key: e.key}
@@ -380,7 +381,7 @@ func (n *Node) yield(e *entry) {
 	e.senders, e.made, e.armed, e.paused = false, 0, false, false
 	y := Yield{Port: e.port}
 	queue := append(e.front, e.queue...)
-	e.front, e.queue = nil, nil
+	e.front, e.queue, e.frontSize = nil, nil, 0
 	var arm []*entry
 	for i, m := range queue {
 		if !n.ready(m, false) {

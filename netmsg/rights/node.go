@@ -98,16 +98,20 @@ type entry struct {
 	starving bool // in the list of a session
 
 	// A receive right on the move (section 7).
-	carrier  *entry     // whose queue has the message with the receive right, or the unsettled send-once right
-	left     NodeID     // the old route of a homeless entry: what was sent there comes back first
-	front    []*pending // what came back
-	flushing bool       // the port's queue has not been read to the marker yet
-	late     []*pending // what peers sent meanwhile
-	announce bool       // MOVED has to be said when all has been delivered
-	before   int        // messages in queue to be sent before that
-	alias    *entry     // the identity under which the port went on to a third node (M8)
-	aliases  []*entry   // the entries whose alias this is
+	carrier   *entry     // whose queue has the message with the receive right, or the unsettled send-once right
+	left      NodeID     // the old route of a homeless entry: what was sent there comes back first
+	front     []*pending // what came back
+	frontSize int        // its bytes
+	flushing  bool       // the port's queue has not been read to the marker yet
+	late      []*pending // what peers sent meanwhile
+	announce  bool       // MOVED has to be said when all has been delivered
+	before    int        // messages in queue to be sent before that
+	alias     *entry     // the identity under which the port went on to a third node (M8)
+	aliases   []*entry   // the entries whose alias this is
 }
+
+// maxFront bounds what comes back to a port that is on the move.
+const maxFront = 1024
 
 // A pending message waits to be sent or delivered. It refers to entries: names
 // of ports and counts at peers are as they were before, or no longer matter.
@@ -648,7 +652,16 @@ func (n *Node) receiveMessage(s *session, e *entry, r Record) *ProtocolError {
 	case e.flushing:
 		e.late = append(e.late, m)
 		n.carry(e, m)
-	case e.homeless && e.left != "":
+	case e.homeless && e.left != "": // M5
+		e.frontSize += m.size
+		if len(e.front) >= maxFront || len(e.front) > 0 && e.frontSize > l.Message {
+			n.destroy(m)
+			return exceeded("M5", "returns more than %d messages or %d bytes to %v", maxFront, l.Message, r.ID)
+		}
+		// Confirmed now: the peer confirms ours, which is what is waited for,
+		// when they have come back.
+		n.confirm(m.sent)
+		m.from = nil
 		e.front = append(e.front, m)
 		n.carry(e, m)
 	default:
