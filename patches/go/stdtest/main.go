@@ -160,16 +160,30 @@ func (t *tester) all(ctx context.Context, patterns []string, old []Result, file 
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	for line := range strings.Lines(list) {
-		pkg, dir, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		if !ok {
-			continue // has no tests
+	// While one package is tested the next is built.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ready := make(chan binary)
+	go func() {
+		defer close(ready)
+		for line := range strings.Lines(list) {
+			pkg, dir, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+			if !ok { // has no tests
+				continue
+			}
+			if slices.ContainsFunc(old, func(r Result) bool { return r.Package == pkg }) {
+				continue
+			}
+			select {
+			case ready <- t.build(ctx, pkg, dir, tmp):
+			case <-ctx.Done():
+				return
+			}
 		}
-		if slices.ContainsFunc(old, func(r Result) bool { return r.Package == pkg }) {
-			continue
-		}
+	}()
+	for b := range ready {
 		start := time.Now()
-		r, err := t.test(ctx, pkg, dir, filepath.Join(tmp, "test"))
+		r, err := t.test(ctx, b)
 		if err != nil {
 			return err // interrupted: no result
 		}
@@ -180,7 +194,23 @@ func (t *tester) all(ctx context.Context, patterns []string, old []Result, file 
 		}
 		fmt.Println(r)
 	}
-	return nil
+	return ctx.Err()
+}
+
+// A binary is the test binary of a package.
+type binary struct {
+	pkg, dir string
+	file     string
+	err      error // of building it
+}
+
+// build builds the test binary of a package, in tmp.
+func (t *tester) build(ctx context.Context, pkg, dir, tmp string) binary {
+	b := binary{pkg: pkg, dir: dir, file: filepath.Join(tmp, strings.ReplaceAll(pkg, "/", "_")+".test")}
+	// No vet: that is another test. No debugging information, as when the
+	// go command runs tests. Nodes have no files of time zones.
+	_, b.err = t.output(ctx, "test", "-c", "-vet=off", "-ldflags=-s -w", "-tags=timetzdata", "-p=2", "-o", b.file, pkg)
+	return b
 }
 
 // String is a line for people.
@@ -228,26 +258,27 @@ func (t *tester) output(ctx context.Context, args ...string) (string, error) {
 // maxRestarts bounds how many tests of a package may take its binary down.
 const maxRestarts = 12
 
-// test runs the tests of the package pkg in dir. The error is that ctx ended.
-func (t *tester) test(ctx context.Context, pkg, dir, bin string) (Result, error) {
-	r := Result{Package: pkg}
-	// No vet: that is another test. Nodes have no files of time zones.
-	if _, err := t.output(ctx, "test", "-c", "-vet=off", "-tags=timetzdata", "-p=2", "-o", bin, pkg); err != nil {
+// test runs the tests of a package and removes their binary. The error is that
+// ctx ended.
+func (t *tester) test(ctx context.Context, b binary) (Result, error) {
+	r := Result{Package: b.pkg}
+	if b.err != nil {
 		r.Problem = "does not build"
-		t.log(pkg, err.Error())
+		t.log(b.pkg, b.err.Error())
 		return r, ctx.Err()
 	}
+	defer os.Remove(b.file)
 	var lethal []string // tests that ended the binary
 	for {
 		args := []string{"-test.v", "-test.short", fmt.Sprintf("-test.timeout=%v", t.limit*8/10)}
 		if len(lethal) > 0 {
 			args = append(args, "-test.skip=^("+strings.Join(lethal, "|")+`)\b`)
 		}
-		text, late := t.run(ctx, pkg, dir, bin, args)
+		text, late := t.run(ctx, b, args)
 		if ctx.Err() != nil {
 			return r, ctx.Err()
 		}
-		t.log(pkg, text)
+		t.log(b.pkg, text)
 		o := parse(text)
 		if late {
 			// The machine is too slow for them all; no test is to blame.
@@ -272,24 +303,24 @@ func (t *tester) test(ctx context.Context, pkg, dir, bin string) (Result, error)
 	}
 }
 
-// run runs bin in a node and returns what it wrote, and whether it took longer
+// run runs b in a node and returns what it wrote, and whether it took longer
 // than it may.
-func (t *tester) run(ctx context.Context, pkg, dir, bin string, args []string) (text string, late bool) {
+func (t *tester) run(ctx context.Context, b binary, args []string) (text string, late bool) {
 	ctx, cancel := context.WithTimeout(ctx, t.limit)
 	defer cancel()
-	argv := append(append(slices.Clone(t.runner), bin), args...)
+	argv := append(append(slices.Clone(t.runner), b.file), args...)
 	var stdin io.Reader
 	if t.node != nil {
-		f, err := os.Open(bin)
+		f, err := os.Open(b.file)
 		if err != nil {
 			return err.Error(), false
 		}
 		defer f.Close()
-		argv = slices.Concat(t.node, []string{insideName, "test", insideRoot, pkg}, args)
+		argv = slices.Concat(t.node, []string{insideName, "test", insideRoot, b.pkg}, args)
 		stdin = f
 	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Dir = dir
+	cmd.Dir = b.dir
 	cmd.Stdin = stdin
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second

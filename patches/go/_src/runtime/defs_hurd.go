@@ -65,6 +65,7 @@ const (
 	idThreadTerminate      = 2016
 	idThreadGetState       = 2017
 	idThreadSetState       = 2018
+	idThreadInfo           = 2019
 	idVMProtect            = 2024
 	idVMInherit            = 2025
 	idVMCopy               = 2028
@@ -108,8 +109,9 @@ const (
 	_VM_INHERIT_COPY  = 1
 	_VM_INHERIT_NONE  = 2
 
-	_HOST_BASIC_INFO = 1
-	_RB_AUTOBOOT     = 0
+	_HOST_BASIC_INFO   = 1
+	_THREAD_BASIC_INFO = 1
+	_RB_AUTOBOOT       = 0
 
 	machMaxMilliseconds = 1<<31 - 1
 	nsPerMillisecond    = 1000000
@@ -120,6 +122,8 @@ const (
 const (
 	hostBasicInfoCount = 5 // fields of host_basic_info
 	hostBasicInfoCPUs  = 1 // avail_cpus
+
+	threadBasicInfoCount = 13 // fields that all kernels have
 
 	// Of vm_statistics, in pages.
 	vmStatisticsFree     = 1

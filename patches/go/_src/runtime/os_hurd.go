@@ -19,6 +19,7 @@ import (
 //	os_hurd.go      threads, waiting, exit
 //	exc_hurd.go     exceptions and signals
 //	preempt_hurd.go preemption
+//	profile_hurd.go CPU profiles
 //	mem_hurd.go     memory
 //	clock_hurd.go   time
 //	netpoll_hurd.go goroutines that wait for messages
@@ -31,6 +32,7 @@ type mOS struct {
 	waitsema uint32 // semaphore for parking on locks
 	reply    uint32 // reply port for calls of this thread
 	exc      excState
+	profiled int64 // microseconds that profileThread has counted
 }
 
 func osinit() {
@@ -150,8 +152,10 @@ func osyield_no_g() { osyield() }
 //
 //go:nosplit
 func write1(fd uintptr, p unsafe.Pointer, n int32) int32 {
-	if hurd.on && (hurd.fds.at(fd) != 0 || !hurdStackArgs()) {
-		return hurdWrite(fd, p, n)
+	if hurd.on {
+		if port := fds.port(fd); port != 0 || !hurdStackArgs() {
+			return hurdWrite(port, p, n)
+		}
 	}
 	var buf [65]byte
 	for done := int32(0); done < n; {
@@ -165,6 +169,48 @@ func write1(fd uintptr, p unsafe.Pointer, n int32) int32 {
 		mach_print(&buf[0])
 	}
 	return n
+}
+
+// fds has the ports of the file descriptors, as package syscall sets them, for
+// what is written here. Until it does they are those that the process was
+// started with.
+var fds fdTable
+
+const fdChunk = 1024
+
+// An fdTable is read without a lock, and changed under one of package syscall.
+type fdTable struct {
+	used   bool
+	chunks [1 << 16 / fdChunk]*[fdChunk]uint32 // not in the heap
+}
+
+//go:nosplit
+func (t *fdTable) port(fd uintptr) uint32 {
+	if !t.used {
+		return hurd.fds.at(fd)
+	}
+	if fd >= uintptr(len(t.chunks))*fdChunk {
+		return 0
+	}
+	chunk := (*[fdChunk]uint32)(atomic.Loadp(unsafe.Pointer(&t.chunks[fd/fdChunk])))
+	if chunk == nil {
+		return 0
+	}
+	return atomic.Load(&chunk[fd%fdChunk])
+}
+
+func (t *fdTable) set(fd uintptr, port uint32) {
+	slot := &t.chunks[fd/fdChunk]
+	chunk := *slot
+	if chunk == nil {
+		if port == 0 {
+			return
+		}
+		chunk = (*[fdChunk]uint32)(persistentalloc(unsafe.Sizeof(*chunk), 0, &memstats.other_sys))
+		atomic.StorepNoWB(unsafe.Pointer(slot), unsafe.Pointer(chunk))
+	}
+	atomic.Store(&chunk[fd%fdChunk], port)
+	t.used = true
 }
 
 // There are no files at this level.
@@ -224,17 +270,15 @@ func crash() { abort() }
 
 func goenvs() { goenvs_unix() }
 
-// There are no signals of threads, and no profiling clock.
+// There are no signals of threads.
 
 type sigset struct{}
 type gsignalStack struct{}
 
-func sigsave(p *sigset)              {}
-func msigrestore(sigmask sigset)     {}
-func clearSignalHandlers()           {}
-func sigblock(exiting bool)          {}
-func setProcessCPUProfiler(hz int32) {}
-func setThreadCPUProfiler(hz int32)  {}
+func sigsave(p *sigset)          {}
+func msigrestore(sigmask sigset) {}
+func clearSignalHandlers()       {}
+func sigblock(exiting bool)      {}
 func newosproc0(stacksize uintptr, fn uintptr) {
 	throw("newosproc0: cgo is not supported")
 }

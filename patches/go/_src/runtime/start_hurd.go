@@ -266,8 +266,7 @@ func procExit(status uint32) {
 // hurdWrite writes to an open file, at its file pointer.
 //
 //go:nosplit
-func hurdWrite(fd uintptr, p unsafe.Pointer, n int32) int32 {
-	port := hurd.fds.at(fd)
+func hurdWrite(port uint32, p unsafe.Pointer, n int32) int32 {
 	for done := int32(0); done < n; {
 		var m machMsg
 		m.putBytes(add(p, uintptr(done)), uint32(n-done))

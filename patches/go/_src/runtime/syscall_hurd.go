@@ -75,6 +75,12 @@ func syscall_hurdStart() (on bool, ports, ints, fds []uint32, info [6]uint32) {
 //go:nosplit
 func syscall_write(fd uintptr, p unsafe.Pointer, n int32) int32 { return write1(fd, p, n) }
 
+// syscall_hurdSetDescriptor says what the descriptor fd is from now on: a port,
+// or 0 if it is nothing that the runtime could write to.
+//
+//go:linkname syscall_hurdSetDescriptor syscall.runtime_hurdSetDescriptor
+func syscall_hurdSetDescriptor(fd int, port uint32) { fds.set(uintptr(fd), port) }
+
 // syscall_hurdSetPort sets one of the initial ports.
 //
 //go:linkname syscall_hurdSetPort syscall.runtime_hurdSetPort

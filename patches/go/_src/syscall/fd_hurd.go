@@ -63,7 +63,6 @@ type descriptor struct {
 	nonblock  atomic.Bool
 	polled    atomic.Bool // package internal/poll waits for it
 	closeExec atomic.Bool
-	append    bool
 }
 
 var descriptors struct {
@@ -87,11 +86,31 @@ func startDescriptors() {
 	}
 	for fd, port := range start.Dtable {
 		if port != _MACH_PORT_NULL && port != _MACH_PORT_DEAD {
-			descriptors.table = append(descriptors.table, make([]*descriptor, fd+1-len(descriptors.table))...)
-			descriptors.table[fd] = newDescriptor(newPortObject(port))
+			putDescriptor(fd, newDescriptor(newPortObject(port)))
 		}
 	}
 }
+
+// putDescriptor makes d, or nothing if that is nil, descriptor fd. It returns
+// what was it. The caller has the lock.
+func putDescriptor(fd int, d *descriptor) (old *descriptor) {
+	if fd >= len(descriptors.table) {
+		descriptors.table = append(descriptors.table, make([]*descriptor, fd+1-len(descriptors.table))...)
+	}
+	old, descriptors.table[fd] = descriptors.table[fd], d
+	port := uint32(_MACH_PORT_NULL)
+	if d != nil {
+		if o, ok := d.object.(*portObject); ok {
+			port = o.name()
+		}
+	}
+	runtime_hurdSetDescriptor(fd, port)
+	return old
+}
+
+// Provided by package runtime, which writes some things by itself: what it
+// has to say of crashes, and dumps of the heap.
+func runtime_hurdSetDescriptor(fd int, port uint32)
 
 func newDescriptor(o object) *descriptor {
 	d := &descriptor{openObject: &openObject{object: o}}
@@ -121,10 +140,7 @@ func (d *descriptor) install(least int) (int, error) {
 	if fd >= maxDescriptors {
 		return -1, EMFILE
 	}
-	if fd >= len(descriptors.table) {
-		descriptors.table = append(descriptors.table, make([]*descriptor, fd+1-len(descriptors.table))...)
-	}
-	descriptors.table[fd] = d
+	putDescriptor(fd, d)
 	return fd, nil
 }
 
@@ -185,8 +201,7 @@ func Close(fd int) error {
 		descriptors.Unlock()
 		return EBADF
 	}
-	d := descriptors.table[fd]
-	descriptors.table[fd] = nil
+	d := putDescriptor(fd, nil)
 	descriptors.Unlock()
 	d.release()
 	return nil
@@ -222,7 +237,7 @@ func dupFrom(fd, least int, closeExec bool) (int, error) {
 }
 
 func (d *descriptor) duplicate(closeExec bool) *descriptor {
-	e := &descriptor{openObject: d.openObject, append: d.append}
+	e := &descriptor{openObject: d.openObject}
 	e.openObject.refs.Add(1)
 	e.refs.Store(1)
 	e.nonblock.Store(d.nonblock.Load())
@@ -243,11 +258,7 @@ func Dup2(fd, newfd int) error {
 		return nil
 	}
 	descriptors.Lock()
-	if newfd >= len(descriptors.table) {
-		descriptors.table = append(descriptors.table, make([]*descriptor, newfd+1-len(descriptors.table))...)
-	}
-	old := descriptors.table[newfd]
-	descriptors.table[newfd] = d.duplicate(false)
+	old := putDescriptor(newfd, d.duplicate(false))
 	descriptors.Unlock()
 	if old != nil {
 		old.release()
@@ -273,19 +284,49 @@ func fcntl(fd, cmd, arg int) (int, error) {
 		d.closeExec.Store(arg&FD_CLOEXEC != 0)
 		return 0, nil
 	case F_GETFL:
-		flags := O_RDWR
+		flags := d.openModes()
 		if d.nonblock.Load() {
 			flags |= O_NONBLOCK
-		}
-		if d.append {
-			flags |= O_APPEND
 		}
 		return flags, nil
 	case F_SETFL:
 		d.nonblock.Store(arg&O_NONBLOCK != 0)
+		if (d.openModes()^arg)&O_APPEND != 0 {
+			return 0, d.setAppend(arg&O_APPEND != 0)
+		}
 		return 0, nil
 	}
 	return -1, EINVAL
+}
+
+// openModes returns what d is open for, and whether it appends. (That it does
+// not block is said of descriptors here, not to servers.)
+func (d *descriptor) openModes() int {
+	switch o := d.object.(type) {
+	case *portObject:
+		return o.openModes()
+	case pipeReader:
+		return O_RDONLY
+	case pipeWriter:
+		return O_WRONLY
+	}
+	return O_RDWR
+}
+
+func (d *descriptor) setAppend(on bool) error {
+	o, ok := d.object.(*portObject)
+	if !ok {
+		return EINVAL
+	}
+	id, modes := uint32(_io_clear_openmodes), o.openModes()&^O_APPEND
+	if on {
+		id, modes = _io_set_openmodes, modes|O_APPEND
+	}
+	err := rpc(o.name(), id, func(m *message) { m.putInt32(O_APPEND) }, nil)
+	if err == nil {
+		o.modes.Store(uint32(modes))
+	}
+	return err
 }
 
 // internal/syscall/unix takes its fcntl from package runtime, which on the
@@ -352,6 +393,20 @@ func stopIO(fd int, mode int, stop bool) {
 	if stop {
 		d.wake(mode)
 	}
+}
+
+// writing reports whether a write on fd is under way. What is written while
+// somebody closes fd might be with its reader already.
+//
+//go:linkname writing internal/poll.sysWriting
+func writing(fd int) bool {
+	d, err := useDescriptor(fd)
+	if err != nil {
+		return false
+	}
+	defer d.release()
+	o, ok := d.object.(*portObject)
+	return ok && o.writing()
 }
 
 // waitIO waits until fd is connected, if it is about to be. There is nothing

@@ -24,6 +24,9 @@ type portObject struct {
 	sock atomic.Pointer[socketState]
 	kind atomic.Uint32 // of S_IFMT, or 0 if it is not known yet
 
+	// What it is open for, and O_APPEND, or 0 if that is not known yet.
+	modes atomic.Uint32
+
 	op   [2]sync.Mutex // a call of this mode, read or write, is made
 	left []byte        // data that was read, but for nobody; with op[0]
 
@@ -37,6 +40,19 @@ func newPortObject(port uint32) *portObject {
 	o := &portObject{}
 	o.port.Store(port)
 	return o
+}
+
+// openModes returns what o is open for, and whether it appends.
+func (o *portObject) openModes() int {
+	modes := o.modes.Load()
+	if modes == 0 {
+		err := rpc(o.name(), _io_get_openmodes, nil, func(m *message) { modes = m.int32() })
+		if modes &= O_RDWR | O_APPEND; err != nil || modes == 0 {
+			modes = O_RDWR // not every server has modes
+		}
+		o.modes.Store(modes)
+	}
+	return int(modes)
 }
 
 // name is the port of o.
@@ -155,6 +171,14 @@ func (o *portObject) wake(mode int) {
 		c.poll.Wake()
 	}
 	o.mu.Unlock()
+}
+
+// writing reports whether a write is under way.
+func (o *portObject) writing() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c := o.pending[1]
+	return c != nil && (c.id == _io_write || c.id == _socket_send)
 }
 
 func (o *portObject) pollable() bool { return true }
@@ -416,6 +440,7 @@ func openat(dirfd int, path string, flags int, perm uint32) (fd int, err error) 
 		return -1, err
 	}
 	o := newPortObject(port)
+	o.modes.Store(uint32(flags) & (O_RDWR | O_APPEND))
 	if flags&(O_NOFOLLOW|O_DIRECTORY) != 0 {
 		var st Stat_t
 		err = o.stat(&st)
@@ -441,7 +466,6 @@ func openat(dirfd int, path string, flags int, perm uint32) (fd int, err error) 
 	}
 	descriptors.once.Do(startDescriptors)
 	d := newDescriptor(o)
-	d.append = flags&O_APPEND != 0
 	d.nonblock.Store(flags&O_NONBLOCK != 0)
 	d.closeExec.Store(flags&O_CLOEXEC != 0)
 	if fd, err = d.install(0); err != nil {
@@ -563,7 +587,7 @@ func readlinkat(dirfd int, path string, buf []byte) (n int, err error) {
 // symbolic link of that name stands for what it points to.
 func inDir(dirfd int, path string, f func(dir uint32, name string) error) error {
 	for range maxRetries {
-		slash := len(path) > 1 && path[len(path)-1] == '/'
+		slash := endsInSlash(path)
 		if slash {
 			switch port, err := lookup(dirfd, path, 0, 0); err {
 			case nil:
@@ -613,6 +637,18 @@ func inDir(dirfd int, path string, f func(dir uint32, name string) error) error 
 	return ELOOP
 }
 
+func endsInSlash(path string) bool { return len(path) > 1 && path[len(path)-1] == '/' }
+
+// statName looks at what has a name in dir, be it a symbolic link.
+func statName(dir uint32, name string) (st Stat_t, err error) {
+	port, err := (*view)(nil).lookup(dir, name, O_NOLINK, 0)
+	if err == nil {
+		err = statPort(port, &st)
+		portDeallocate(port)
+	}
+	return st, err
+}
+
 func nameCall(dirfd int, path string, id uint32, more func(*message)) error {
 	return inDir(dirfd, path, func(dir uint32, name string) error {
 		return rpc(dir, id, func(m *message) {
@@ -651,6 +687,15 @@ func Rename(from, to string) error { return renameat(AT_FDCWD, from, AT_FDCWD, t
 func renameat(olddir int, oldpath string, newdir int, newpath string) error {
 	return inDir(olddir, oldpath, func(from uint32, oldname string) error {
 		return inDir(newdir, newpath, func(to uint32, newname string) error {
+			if endsInSlash(newpath) {
+				// The server sees the name only: that it is to be
+				// a directory is for us to look after.
+				if st, err := statName(from, oldname); err != nil {
+					return err
+				} else if st.Mode&S_IFMT != S_IFDIR {
+					return ENOTDIR
+				}
+			}
 			return rpc(from, _dir_rename, func(m *message) {
 				m.putString(oldname)
 				m.putPort(typeCopySend, to)
@@ -675,6 +720,11 @@ func linkat(olddir int, oldpath string, newdir int, newpath string, flags int) e
 	}
 	defer portDeallocate(file)
 	return inDir(newdir, newpath, func(dir uint32, name string) error {
+		if endsInSlash(newpath) {
+			if _, err := statName(dir, name); err != nil {
+				return err // there will be no directory
+			}
+		}
 		return rpc(dir, _dir_link, func(m *message) {
 			m.putPort(typeCopySend, file)
 			m.putString(name)

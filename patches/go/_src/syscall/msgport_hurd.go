@@ -244,13 +244,9 @@ func setFd(fd int, port uint32) error {
 		d = newDescriptor(newPortObject(port))
 	}
 	descriptors.Lock()
-	if fd >= len(descriptors.table) && d != nil {
-		descriptors.table = append(descriptors.table, make([]*descriptor, fd+1-len(descriptors.table))...)
-	}
 	var old *descriptor
-	if fd < len(descriptors.table) {
-		old = descriptors.table[fd]
-		descriptors.table[fd] = d
+	if fd < len(descriptors.table) || d != nil {
+		old = putDescriptor(fd, d)
 	}
 	descriptors.Unlock()
 	if old != nil {

@@ -29,12 +29,13 @@ func Pipe2(fds []int, flags int) error {
 	for port, direction := range map[uint32]uint32{a: SHUT_WR, b: SHUT_RD} {
 		rpc(port, _socket_shutdown, func(m *message) { m.putInt32(direction) }, nil)
 	}
-	end := func(port uint32) object {
+	end := func(port, modes uint32) object {
 		o := newPortObject(port)
 		o.kind.Store(S_IFIFO)
+		o.modes.Store(modes)
 		return o
 	}
-	return installPair(fds, end(a), end(b), flags)
+	return installPair(fds, end(a, O_RDONLY), end(b, O_WRONLY), flags)
 }
 
 // socketPorts makes two local sockets that are connected with each other.

@@ -45,8 +45,9 @@ const (
 	_io_read            = 21001
 	_io_seek            = 21002
 	_io_readable        = 21003
-	_io_clear_openmodes = 21007
+	_io_get_openmodes   = 21005
 	_io_set_openmodes   = 21006
+	_io_clear_openmodes = 21007
 	_io_select          = 21012
 	_io_stat            = 21013
 	_io_reauthenticate  = 21014

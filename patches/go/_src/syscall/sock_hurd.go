@@ -24,7 +24,7 @@ type socketState struct {
 	addr    string // the last address that was sent to,
 	addrObj uint32 // and its object; with op[1]
 
-	// Names of local sockets, which their server does not know.
+	// Names of local sockets, which their server may not know.
 	local, peer atomic.Pointer[string]
 }
 
@@ -82,6 +82,7 @@ func socket(family, typ, proto int) (fd int, err error) {
 func newSocket(port uint32, s *socketState) *portObject {
 	o := newPortObject(port)
 	o.kind.Store(S_IFSOCK)
+	o.modes.Store(O_RDWR)
 	o.sock.Store(s)
 	return o
 }
@@ -237,7 +238,23 @@ func bindLocal(addr []byte) (obj uint32, err error) {
 	if err == EEXIST {
 		err = EADDRINUSE
 	}
+	if err == nil {
+		nameAddress(obj, addr)
+	}
 	return obj, err
+}
+
+// nameAddress tells the address object obj of a local socket what file it
+// belongs to, so that others can learn who sends to them. Not every server
+// wants to know: to those of the Hurd an address has no name.
+func nameAddress(obj uint32, addr []byte) {
+	same, err := rpcPort(obj, _socket_create_address, func(m *message) {
+		m.putInt32(AF_LOCAL)
+		m.putBytes(addr)
+	})
+	if err == nil {
+		portDeallocate(same)
+	}
 }
 
 // takeAddress asks the address object addr, which it gives up, what it stands
@@ -396,11 +413,13 @@ func Accept4(fd int, flags int) (nfd int, sa Sockaddr, err error) {
 		portDeallocate(addr)
 		return -1, nil, err
 	}
-	if s.family == AF_LOCAL {
-		portDeallocate(addr)
-		return nfd, &SockaddrUnix{}, nil
-	}
 	var rsa RawSockaddrAny
+	if s.family == AF_LOCAL {
+		takeLocalAddress(addr, &rsa)
+		name := localName(&rsa)
+		state.peer.Store(&name)
+		return nfd, &SockaddrUnix{Name: name}, nil
+	}
 	if takeAddress(addr, &rsa) == nil && rsa.Addr.Family != AF_UNSPEC {
 		sa, _ = anyToSockaddr(&rsa)
 	}
@@ -422,6 +441,24 @@ func setLocalAddress(rsa *RawSockaddrAny, name *string) {
 	}
 }
 
+// takeLocalAddress is takeAddress for local sockets. What has no name, or none
+// that its server knows, has an address nevertheless.
+func takeLocalAddress(addr uint32, rsa *RawSockaddrAny) {
+	if takeAddress(addr, rsa) != nil || rsa.Addr.Family != AF_LOCAL {
+		setLocalAddress(rsa, nil)
+	}
+}
+
+// localName is the name in the address of a local socket.
+func localName(rsa *RawSockaddrAny) string {
+	if sa, err := anyToSockaddr(rsa); err == nil {
+		if sa, ok := sa.(*SockaddrUnix); ok {
+			return sa.Name
+		}
+	}
+	return ""
+}
+
 func sockAddress(fd int, id uint32, rsa *RawSockaddrAny, addrlen *_Socklen) error {
 	d, o, _, err := useSocket(fd)
 	if err != nil {
@@ -434,12 +471,16 @@ func sockAddress(fd int, id uint32, rsa *RawSockaddrAny, addrlen *_Socklen) erro
 	}
 	*addrlen = SizeofSockaddrAny
 	if s := o.sock.Load(); s.family == AF_LOCAL {
-		portDeallocate(addr)
 		name := &s.local
 		if id == _socket_peername {
 			name = &s.peer
 		}
-		setLocalAddress(rsa, name.Load())
+		if known := name.Load(); known != nil {
+			portDeallocate(addr)
+			setLocalAddress(rsa, known)
+		} else {
+			takeLocalAddress(addr, rsa)
+		}
 		return nil
 	}
 	return takeAddress(addr, rsa)
@@ -569,17 +610,18 @@ func (o *portObject) receive(p, oob []byte, flags int, rsa *RawSockaddrAny, stop
 	if truncated {
 		outflags |= MSG_CTRUNC
 	}
-	if rsa == nil || s.family == AF_LOCAL {
+	switch {
+	case rsa == nil || s.typ == SOCK_STREAM && s.family == AF_LOCAL:
 		portDeallocate(addr)
 		if rsa != nil {
 			*rsa = RawSockaddrAny{}
-			if s.typ != SOCK_STREAM {
-				setLocalAddress(rsa, nil)
-			}
 		}
-		return n, oobn, outflags, nil
+	case s.family == AF_LOCAL:
+		takeLocalAddress(addr, rsa)
+	default:
+		err = takeAddress(addr, rsa)
 	}
-	return n, oobn, outflags, takeAddress(addr, rsa)
+	return n, oobn, outflags, err
 }
 
 func recvfrom(fd int, p []byte, flags int, from *RawSockaddrAny, fromlen *_Socklen) (n int, err error) {

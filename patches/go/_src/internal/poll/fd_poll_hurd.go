@@ -23,6 +23,7 @@ func sysPollable(fd int) syscall.Errno    // 0 if calls on fd can be stopped
 func sysDeadlines(fd int) bool            // that is of use: fd is no file
 func sysStop(fd int, mode int, stop bool) // makes calls not wait
 func sysWaitConnect(fd int) syscall.Errno // ends a connect; EAGAIN if stopped
+func sysWriting(fd int) bool              // a write is under way
 
 //go:linkname runtimeNano runtime.nanotime
 func runtimeNano() int64
@@ -68,6 +69,10 @@ func (d *deadline) set(t *time.Timer) {
 	d.timer = t
 }
 
+// grace is how long a write may take to end by itself after Close. Its data may
+// have been read, and Close be the consequence, before its answer is here.
+const grace = 50 * time.Millisecond
+
 // evict makes all calls, present and to come, fail.
 func (pd *pollDesc) evict() {
 	if pd.fd == nil {
@@ -76,9 +81,22 @@ func (pd *pollDesc) evict() {
 	pd.mu.Lock()
 	defer pd.mu.Unlock()
 	pd.closing = true
-	for _, mode := range modes {
-		sysStop(pd.fd.Sysfd, mode, true)
+	sysStop(pd.fd.Sysfd, 'r', true)
+	d := &pd.deadline[index('w')]
+	d.set(nil)
+	if !sysWriting(pd.fd.Sysfd) {
+		sysStop(pd.fd.Sysfd, 'w', true)
+		return
 	}
+	var timer *time.Timer
+	timer = time.AfterFunc(grace, func() {
+		pd.mu.Lock()
+		defer pd.mu.Unlock()
+		if d.timer == timer { // fd is still open
+			sysStop(pd.fd.Sysfd, 'w', true)
+		}
+	})
+	d.set(timer)
 }
 
 func (pd *pollDesc) err(mode int, isFile bool) error {
