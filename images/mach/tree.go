@@ -53,6 +53,7 @@ type entry struct {
 	major      int64  // of a device
 	minor      int64
 	translator []string // passive
+	data       string   // what is in it
 }
 
 // UserName and UserID are the ordinary user of a node, for tests of
@@ -75,6 +76,8 @@ var tree = []entry{
 	{path: "/dev/urandom", mode: fs.ModeCharDevice | 0o666, major: 1, minor: 9},
 	{path: "/dev/zero", mode: fs.ModeCharDevice | 0o666, major: 1, minor: 5},
 	{path: "/etc", mode: fs.ModeDir | 0o755},
+	{path: "/etc/protocols", mode: 0o644, data: etcProtocols},
+	{path: "/etc/services", mode: 0o644, data: etcServices},
 	{path: "/etc/ssh", mode: fs.ModeDir | 0o700},
 	{path: "/home", mode: fs.ModeDir | 0o755},
 	{path: "/home/" + UserName, mode: fs.ModeDir | 0o755, uid: UserID},
@@ -197,7 +200,7 @@ func writeTree(w *bytes.Buffer, list []program, contents map[string][]byte) erro
 		if e.translator != nil {
 			h.PAXRecords = map[string]string{memfs.PAXTranslator: strings.Join(e.translator, "\x00") + "\x00"}
 		}
-		if err := put(h, nil); err != nil {
+		if err := put(h, []byte(e.data)); err != nil {
 			return fmt.Errorf("%s: %w", e.path, err)
 		}
 	}

@@ -2,12 +2,16 @@ package porttest
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,6 +40,15 @@ func child(what string) error {
 	case "crash":
 		var p *int
 		*p = 1
+	case "crash to a file":
+		f, err := os.Create(os.Args[len(os.Args)-1])
+		if err != nil {
+			return err
+		}
+		if err := debug.SetCrashOutput(f, debug.CrashOptions{}); err != nil {
+			return err
+		}
+		return child("crash")
 	case "whoami":
 		groups, err := os.Getgroups()
 		fmt.Println(os.Getuid(), os.Geteuid(), os.Getgid(), os.Getegid(), groups)
@@ -356,4 +369,113 @@ func TestLinks(t *testing.T) {
 	if b, err := os.ReadFile(dir + "/" + long + "target"); string(b) != "through" || err != nil {
 		t.Errorf("by a long path: %q, %v", b, err)
 	}
+}
+
+// A name that ends in a slash is a directory's.
+func TestNameWithSlash(t *testing.T) {
+	if syscall.HurdStart() == nil {
+		t.Skip("not a process of a Hurd")
+	}
+	dir := t.TempDir()
+	file, name := filepath.Join(dir, "file"), filepath.Join(dir, "new")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Rename(file, name+"/"); err != syscall.ENOTDIR {
+		t.Errorf("rename of a file: %v", err)
+	}
+	if err := syscall.Link(file, name+"/"); err != syscall.ENOENT {
+		t.Errorf("link: %v", err)
+	}
+	if _, err := os.Lstat(name); err == nil {
+		t.Error("there is a file of that name now")
+	}
+	sub := filepath.Join(dir, "sub")
+	if err := os.Mkdir(sub, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Rename(sub, name+"/"); err != nil {
+		t.Errorf("rename of a directory: %v", err)
+	}
+}
+
+// Who receives a local datagram can answer.
+func TestLocalDatagram(t *testing.T) {
+	if syscall.HurdStart() == nil {
+		t.Skip("not a process of a Hurd")
+	}
+	dir := t.TempDir()
+	var conns [2]*net.UnixConn
+	for i, name := range []string{"a", "b"} {
+		c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, name), Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		conns[i] = c
+	}
+	if _, err := conns[0].WriteTo([]byte("question"), conns[1].LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 100)
+	n, from, err := conns[1].ReadFrom(buf)
+	if err != nil || string(buf[:n]) != "question" || from.String() != conns[0].LocalAddr().String() {
+		t.Fatalf("received %q from %v, %v", buf[:n], from, err)
+	}
+	if _, err := conns[1].WriteTo([]byte("answer"), from); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := conns[0].ReadFrom(buf); err != nil || string(buf[:n]) != "answer" {
+		t.Errorf("received %q, %v", buf[:n], err)
+	}
+}
+
+// The runtime knows the descriptors that package syscall has made.
+func TestCrashOutput(t *testing.T) {
+	if syscall.HurdStart() == nil {
+		t.Skip("not a process of a Hurd")
+	}
+	name := filepath.Join(t.TempDir(), "crash")
+	cmd := process(t, "crash to a file", name)
+	if err := cmd.Run(); err == nil {
+		t.Fatal("it did not crash")
+	}
+	if b, err := os.ReadFile(name); err != nil || !bytes.Contains(b, []byte("nil pointer dereference")) {
+		t.Errorf("the crash left %q, %v", b, err)
+	}
+}
+
+func TestCPUProfile(t *testing.T) {
+	var profile bytes.Buffer
+	for total := time.Duration(0); total < time.Minute; {
+		profile.Reset()
+		if err := pprof.StartCPUProfile(&profile); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for start := time.Now(); time.Since(start) < 300*time.Millisecond; {
+			n += profiledByTest(n)
+		}
+		pprof.StopCPUProfile()
+		total += 300 * time.Millisecond
+		r, err := gzip.NewReader(&profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(r); err != nil {
+			t.Fatal(err)
+		} else if bytes.Contains(b, []byte("profiledByTest")) { // in the table of names
+			return
+		}
+	}
+	t.Error("the profile does not have the function that ran")
+}
+
+//go:noinline
+func profiledByTest(n int) int {
+	for i := range 100000 {
+		n += i * n
+	}
+	return n
 }

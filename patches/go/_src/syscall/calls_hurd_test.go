@@ -22,6 +22,8 @@ const (
 	dirReaddir    = 20019
 	ioWrite       = 21000
 	ioRead        = 21001
+	openModes     = 21005
+	setOpenModes  = 21006
 	ioStat        = 21013
 	socketCreate  = 26000
 	socketAccept  = 26002
@@ -514,5 +516,88 @@ func TestHurdAbandon(t *testing.T) {
 		if n := conn.SendRefs(); n != 1 {
 			t.Errorf("%d references to a connection, want 1", n)
 		}
+	}
+}
+
+// What a descriptor is open for its server knows, and is asked once.
+func TestHurdOpenModes(t *testing.T) {
+	asked, set := 0, 0
+	fd := open(t, 0, func(r *syscall.TestRequest) {
+		switch r.ID {
+		case openModes:
+			asked++
+			r.Answer(0, func(a syscall.TestAnswer) { a.Int32(syscall.O_WRONLY | syscall.O_NONBLOCK) })
+		case setOpenModes:
+			set = int(r.Int32())
+			r.Answer(0, nil)
+		default:
+			r.Answer(badID, nil)
+		}
+	})
+	modes := func(want int) {
+		t.Helper()
+		if got, err := syscall.Fcntl(fd, syscall.F_GETFL, 0); got != want || err != nil {
+			t.Errorf("open for %#x, %v; want %#x", got, err, want)
+		}
+	}
+	modes(syscall.O_WRONLY)
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		t.Error(err)
+	}
+	modes(syscall.O_WRONLY | syscall.O_NONBLOCK)
+	if _, err := syscall.Fcntl(fd, syscall.F_SETFL, syscall.O_APPEND); err != nil || set != syscall.O_APPEND {
+		t.Errorf("set %#x, %v", set, err)
+	}
+	modes(syscall.O_WRONLY | syscall.O_APPEND)
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+	sock := open(t, syscall.SOCK_STREAM, func(r *syscall.TestRequest) { t.Errorf("call %d", r.ID) })
+	if got, err := syscall.Fcntl(sock, syscall.F_GETFL, 0); got != syscall.O_RDWR || err != nil {
+		t.Errorf("a socket is open for %#x, %v", got, err)
+	}
+}
+
+// A write that its server answers while the descriptor is being closed has not
+// failed: its data may be with who caused the close.
+func TestHurdWriteDuringClose(t *testing.T) {
+	requests := make(chan *syscall.TestRequest, 2)
+	s := syscall.NewTestServer(func(r *syscall.TestRequest) {
+		switch r.ID {
+		case ioWrite:
+			requests <- r
+		case ioStat:
+			r.Answer(badID, nil)
+		}
+	})
+	defer s.Close()
+	fd, err := syscall.InstallTestPort(s.Port, syscall.SOCK_STREAM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "test")
+	written := make(chan error)
+	go func() {
+		_, err := f.Write([]byte("x"))
+		written <- err
+	}()
+	r := <-requests
+	closed := make(chan error)
+	go func() { closed <- f.Close() }()
+	for ; ; runtime.Gosched() {
+		if _, err := f.Stat(); err != nil {
+			break // it is being closed
+		}
+	}
+	r.Bytes()
+	r.Answer(0, func(a syscall.TestAnswer) { a.Word(1) })
+	if err := <-written; err != nil {
+		t.Errorf("write: %v", err)
+	}
+	if err := <-closed; err != nil {
+		t.Errorf("close: %v", err)
 	}
 }

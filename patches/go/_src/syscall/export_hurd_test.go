@@ -241,3 +241,5 @@ func PortNames() int {
 	}
 	return len(names) / 4
 }
+
+var Fcntl = fcntl
