@@ -217,6 +217,17 @@ func (m *Message) Put(d Desc, data []byte) {
 	}
 }
 
+// PutUntyped appends bytes that are no items, as the kernel lets messages have
+// that are not complex. Their number is a multiple of [Layout.Align].
+func (m *Message) PutUntyped(b []byte) {
+	if m.Complex() || len(b)%m.layout.Align() != 0 {
+		m.fail(fmt.Errorf("%d bytes without a type", len(b)))
+	}
+	if m.err == nil {
+		m.buf = append(m.buf, b...)
+	}
+}
+
 // PutOOL appends an out-of-line item of any kind, whose data is b. The data
 // must not change until the message has been sent. See [Message.Bind].
 func (m *Message) PutOOL(d Desc, b []byte) {

@@ -1,0 +1,536 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"math"
+
+	machwire "hurdlab/mach/wire"
+	"hurdlab/netmsg/rights"
+)
+
+// A Body is what a Mach message has besides rights: its id, and its items, of
+// which those of rights say only how many and of which kind. It is a
+// [rights.Body].
+//
+// The first right of a message that has a right to reply is that one; then
+// come those of its items, in their order.
+//
+// A Body is not to be copied.
+type Body struct {
+	// Release, if not nil, is for who made the body of a Mach message: what to do
+	// when its out-of-line data is no longer needed. This package does not
+	// call it.
+	Release func()
+
+	enc    []byte // but for what is in ool
+	ool    []piece
+	size   int
+	rights int
+
+	one  [1]piece // ool of most messages that have any
+	room [192]byte
+}
+
+// A piece of a body is the data of an out-of-line item that is not in enc, but
+// belongs at an offset there.
+type piece struct {
+	at   int
+	data []byte
+}
+
+// The form of a body: flags, the message's id, items.
+const (
+	bodyWide     = 1 << 0 // from a node of 64 bits
+	bodyUntyped  = 1 << 1 // no items, but bytes that nobody has looked into
+	bodyReplying = 3 << 2 // the kind of the right to reply
+	bodyHeader   = 1 + 4
+
+	replyNone = 0 << 2
+	replySend = 1 << 2
+	replyOnce = 2 << 2
+)
+
+// The form of an item: a first byte with the type and flags.
+const (
+	itemType  = 0x1f // a type that is larger follows
+	itemOOL   = 1 << 5
+	itemLong  = 1 << 6
+	itemSized = 1 << 7 // the size of an element follows: it is not usual of the type
+)
+
+// usual is the size in bits that elements of a type usually have.
+var usual = [...]uint16{
+	machwire.Bool: 32, machwire.Int16: 16, machwire.Int32: 32, machwire.Char: 8, machwire.Byte: 8,
+	machwire.Int64: 64, machwire.String: 8, machwire.PortName: 32, machwire.MoveSendOnce: 0,
+}
+
+func usualBits(t machwire.Type) uint16 {
+	if int(t) < len(usual) {
+		return usual[t]
+	}
+	return 0
+}
+
+// Size is the number of bytes that the body has in a record, and counts for (F2).
+// Both ends of a session agree on it.
+func (b *Body) Size() int { return b.size }
+
+// ID is the message's id.
+func (b *Body) ID() int32 { return int32(binary.LittleEndian.Uint32(b.enc[1:])) }
+
+// Layout is that of the node that the message is from.
+func (b *Body) Layout() machwire.Layout {
+	if b.enc[0]&bodyWide != 0 {
+		return machwire.Layout64
+	}
+	return machwire.Layout32
+}
+
+// Untyped reports whether the message has no items: it is one that is not
+// complex, so that no kernel has looked at it, and has other data.
+func (b *Body) Untyped() bool { return b.enc[0]&bodyUntyped != 0 }
+
+// Reply is what the first right is, if that is the right to reply:
+// [machwire.MoveSend] or [machwire.MoveSendOnce]. It is 0 if there is none.
+func (b *Body) Reply() machwire.Type {
+	switch b.enc[0] & bodyReplying {
+	case replySend:
+		return machwire.MoveSend
+	case replyOnce:
+		return machwire.MoveSendOnce
+	}
+	return 0
+}
+
+// Rights is how many rights belong to the body.
+func (b *Body) Rights() int { return b.rights }
+
+// An Item is an item of a body.
+type Item struct {
+	Type   machwire.Type // of rights, a kind: MoveReceive, MoveSend or MoveSendOnce
+	Bits   uint16        // of an element; 0 of rights
+	Number uint32        // of elements
+	OOL    bool          // out of line
+	Long   bool          // the descriptor has the long form
+	Data   []byte        // the elements, but of rights
+}
+
+func (it *Item) isRight() bool { return isRight(it.Type) }
+
+func isRight(t machwire.Type) bool { return t >= machwire.MoveReceive && t <= machwire.MoveSendOnce }
+
+// Items walks over the items. Of an untyped body there are none.
+func (b *Body) Items() iter.Seq[Item] {
+	return func(yield func(Item) bool) {
+		w := b.walk()
+		for w.more() {
+			it, err := w.next()
+			if err != nil || !yield(it) {
+				return
+			}
+		}
+	}
+}
+
+// A walker walks over the items of a body.
+type walker struct {
+	enc   []byte
+	at    int
+	ool   []piece
+	local bool // out-of-line data is in ool
+}
+
+func (b *Body) walk() walker {
+	w := walker{enc: b.enc, at: bodyHeader, ool: b.ool, local: len(b.ool) > 0}
+	if b.Untyped() {
+		w.at = len(b.enc)
+	}
+	return w
+}
+
+func (w *walker) more() bool { return w.at < len(w.enc) }
+
+func (w *walker) next() (it Item, err error) {
+	b := w.enc[w.at:]
+	head := b[0]
+	n := 1
+	it.Type = machwire.Type(head & itemType)
+	it.OOL, it.Long = head&itemOOL != 0, head&itemLong != 0
+	if it.Type == itemType {
+		if len(b) < 2 || b[1] < itemType {
+			return it, fmt.Errorf("an item without a type")
+		}
+		it.Type = machwire.Type(b[1])
+		n = 2
+	}
+	if it.Type > machwire.MoveSendOnce && it.Type.IsRight() {
+		return it, fmt.Errorf("an item with a %v", it.Type)
+	}
+	it.Bits = usualBits(it.Type)
+	switch {
+	case head&itemSized != 0:
+		if len(b) < n+2 {
+			return it, fmt.Errorf("an item without a size")
+		}
+		bits := binary.LittleEndian.Uint16(b[n:])
+		if bits == it.Bits || isRight(it.Type) {
+			return it, fmt.Errorf("%v with a size of %d that need not be said", it.Type, bits)
+		}
+		it.Bits = bits
+		n += 2
+	case it.Bits == 0 && !isRight(it.Type):
+		return it, fmt.Errorf("%v without a size", it.Type)
+	}
+	count, k := uvarint(b[n:])
+	if k <= 0 || count > math.MaxUint32 {
+		return it, fmt.Errorf("%v without a number", it.Type)
+	}
+	it.Number = uint32(count)
+	n += k
+	if isRight(it.Type) {
+		w.at += n
+		return it, nil
+	}
+	size := (count*uint64(it.Bits) + 7) / 8
+	if it.OOL && w.local {
+		// Made by FromMach.
+		it.Data = w.ool[0].data
+		w.ool = w.ool[1:]
+		w.at += n
+		return it, nil
+	}
+	if size > uint64(len(b)-n) {
+		return it, fmt.Errorf("%d × %v of %d bits in %d bytes", it.Number, it.Type, it.Bits, len(b)-n)
+	}
+	end := n + int(size)
+	it.Data = b[n:end:end]
+	w.at += end
+	return it, nil
+}
+
+// decode makes b the body that enc is, and checks it, and that the rights fit it.
+// It keeps enc.
+func (b *Body) decode(enc []byte, list []rights.Right) error {
+	if len(enc) < bodyHeader {
+		return fmt.Errorf("a message of %d bytes", len(enc))
+	}
+	b.enc, b.size = enc, len(enc)
+	n := 0
+	fits := func(t machwire.Type, count uint64) error {
+		if count > uint64(len(list)-n) {
+			return fmt.Errorf("a message with more than its %d rights", len(list))
+		}
+		for _, r := range list[n : n+int(count)] {
+			if r.Kind != rights.Null && r.Kind != rights.Dead && r.Kind != kindOf(t) {
+				return fmt.Errorf("a %v right in the place of a %v", r.Kind, kindOf(t))
+			}
+		}
+		n += int(count)
+		return nil
+	}
+	if enc[0]&^(bodyWide|bodyUntyped|bodyReplying) != 0 || enc[0]&bodyReplying == bodyReplying {
+		return fmt.Errorf("a message %#x", enc[0])
+	}
+	if t := b.Reply(); t != 0 {
+		if err := fits(t, 1); err != nil {
+			return err
+		}
+	}
+	w := b.walk()
+	for w.more() {
+		it, err := w.next()
+		if err != nil {
+			return err
+		}
+		if isRight(it.Type) {
+			if err := fits(it.Type, uint64(it.Number)); err != nil {
+				return err
+			}
+		}
+	}
+	if n != len(list) {
+		return fmt.Errorf("a message with %d of its %d rights", n, len(list))
+	}
+	b.rights = n
+	return nil
+}
+
+func kindOf(t machwire.Type) rights.Kind {
+	switch t {
+	case machwire.MoveReceive:
+		return rights.Receive
+	case machwire.MoveSend:
+		return rights.Send
+	default:
+		return rights.SendOnce
+	}
+}
+
+// append appends the body to a record.
+func (b *Body) append(dst []byte) []byte {
+	at := 0
+	for _, p := range b.ool {
+		dst = append(dst, b.enc[at:p.at]...)
+		dst = append(dst, p.data...)
+		at = p.at
+	}
+	return append(dst, b.enc[at:]...)
+}
+
+// A PortRight is a right in a Mach message.
+type PortRight struct {
+	Port machwire.Port
+	Type machwire.Type // how it goes or has come: a disposition
+}
+
+// FromMach takes a received message apart: into its body, and its rights, which it
+// appends to list. They are the caller's from then on, and so is the out-of-line
+// memory; the message must not be destroyed.
+//
+// Data in the message itself is copied. Out-of-line data is asked for once, of the
+// [machwire.Memory] that the message was loaded with, and must stay, unchanged,
+// until the body is no longer needed.
+//
+// An error is a message that cannot be carried; nothing has been taken from it.
+func FromMach(m *machwire.Message, list []PortRight) (*Body, []PortRight, error) {
+	b := new(Body)
+	first := len(list)
+	flags := byte(0)
+	if m.Layout() == machwire.Layout64 {
+		flags |= bodyWide
+	}
+	port, t := m.Remote()
+	switch {
+	case t == machwire.MoveSend:
+		flags |= replySend
+	case t == machwire.MoveSendOnce:
+		flags |= replyOnce
+	case t == 0 && port == machwire.Null:
+	default:
+		return nil, list, fmt.Errorf("message %d to be answered by a %v", m.ID(), t)
+	}
+	if t != 0 {
+		list = append(list, PortRight{port, t})
+	}
+	b.enc = append(b.room[:0], flags)
+	b.enc = binary.LittleEndian.AppendUint32(b.enc, uint32(m.ID()))
+	for it, err := range m.Items() {
+		if err == nil {
+			list, err = b.add(&it, list)
+		}
+		if err == nil {
+			continue
+		}
+		if m.Complex() {
+			return nil, list[:first], fmt.Errorf("message %d: %w", m.ID(), err)
+		}
+		// Nothing but bytes then, as it is for the kernel. It has no rights but
+		// that to reply.
+		b.enc[0] |= bodyUntyped
+		b.enc = append(b.enc[:bodyHeader], m.Buffer(0)[m.Layout().HeaderSize():]...)
+		list = list[:first+min(1, int(t))]
+		break
+	}
+	b.rights = len(list) - first
+	b.size = len(b.enc)
+	for _, p := range b.ool {
+		b.size += len(p.data)
+	}
+	return b, list, nil
+}
+
+// add adds an item of a Mach message.
+func (b *Body) add(it *machwire.Item, list []PortRight) ([]PortRight, error) {
+	right := it.Type.IsRight()
+	if right && !isRight(it.Type) {
+		return list, fmt.Errorf("%v in a message that was received", it.Desc)
+	}
+	var data []byte
+	if it.OOL || right {
+		var err error
+		if data, err = it.Bytes(); err != nil {
+			return list, err
+		}
+		if uint64(len(data)) != it.Size() {
+			return list, fmt.Errorf("%v: %d bytes of data", it.Desc, len(data))
+		}
+	} else {
+		data = it.Data
+	}
+	head := byte(min(it.Type, itemType))
+	if it.OOL {
+		head |= itemOOL
+	}
+	if it.Long {
+		head |= itemLong
+	}
+	sized := !right && it.Bits != usualBits(it.Type)
+	if sized {
+		head |= itemSized
+	} else if !right && it.Bits == 0 {
+		return list, fmt.Errorf("%v: elements of no size", it.Desc)
+	}
+	b.enc = append(b.enc, head)
+	if it.Type >= itemType {
+		b.enc = append(b.enc, byte(it.Type))
+	}
+	if sized {
+		b.enc = binary.LittleEndian.AppendUint16(b.enc, it.Bits)
+	}
+	b.enc = binary.AppendUvarint(b.enc, uint64(it.Number))
+	switch {
+	case right:
+		for i := range int(it.Number) {
+			list = append(list, PortRight{it.Port(data, i), it.Type})
+		}
+	case it.OOL:
+		if b.ool == nil {
+			b.ool = b.one[:0]
+		}
+		b.ool = append(b.ool, piece{len(b.enc), data})
+	default:
+		b.enc = append(b.enc, data...)
+	}
+	return list, nil
+}
+
+// Place finds a place for n bytes of out-of-line data of a message, in memory
+// that will be given away with it, in pages of their own.
+type Place func(n int) (addr uint64, b []byte, err error)
+
+// ToMach makes the message that b is the body of in m, anew, for the layout l.
+// The caller sets its destination. rights are those of the body, as they are to
+// be sent: the first the right to reply if [Body.Reply] is not 0. The Type of one
+// that is null or dead is that of any right of its kind, and may be 0.
+//
+// Out-of-line data is copied to where place says; if place is nil, the message
+// refers to the body's, which must stay until the message has been sent.
+//
+// Of a message from a node with another word size, the items that are words or
+// structures of words are made those of l, if the message is of a known
+// routine. ToMach fails if a number does not fit, or if the message is untyped.
+func (b *Body) ToMach(m *machwire.Message, l machwire.Layout, list []PortRight, place Place) error {
+	m.Reset(l, b.ID())
+	if len(list) != b.rights {
+		return fmt.Errorf("message %d: %d rights, not %d", b.ID(), len(list), b.rights)
+	}
+	if t := b.Reply(); t != 0 {
+		r := list[0].or(t)
+		m.SetReply(r.Port, r.Type)
+		list = list[1:]
+	}
+	convert := l != b.Layout()
+	if b.Untyped() {
+		if convert {
+			return fmt.Errorf("message %d: its data has no types, and is of a %v node", b.ID(), b.Layout())
+		}
+		m.PutUntyped(b.enc[bodyHeader:])
+		return m.Err()
+	}
+	var words string
+	if convert {
+		words = wordItems(b.ID())
+	}
+	w := b.walk()
+	for i := 0; w.more(); i++ {
+		it, err := w.next()
+		if err != nil {
+			return fmt.Errorf("message %d: %w", b.ID(), err) // never: it has been checked
+		}
+		if i < len(words) && words[i] != wordNone {
+			if err := convertItem(&it, words[i], b.Layout(), l); err != nil {
+				return fmt.Errorf("message %d, item %d: %w", b.ID(), i, err)
+			}
+		}
+		d := machwire.Desc{Type: it.Type, Bits: it.Bits, Number: it.Number, OOL: it.OOL, Long: it.Long}
+		if l == machwire.Layout32 && (d.Number > 0xfff || d.Bits > 0xff) {
+			d.Long = true
+		}
+		switch {
+		case isRight(it.Type):
+			putRights(m, d, list[:it.Number])
+			list = list[it.Number:]
+		case !it.OOL:
+			m.Put(d, it.Data)
+		case place == nil || len(it.Data) == 0:
+			m.PutOOL(d, it.Data)
+		default:
+			addr, to, err := place(len(it.Data))
+			if err != nil {
+				return fmt.Errorf("message %d: %w", b.ID(), err)
+			}
+			copy(to, it.Data)
+			d.Dealloc = true
+			m.PutOOLAt(d, addr)
+		}
+	}
+	return m.Err()
+}
+
+// or returns r, with the type t if it has none.
+func (r PortRight) or(t machwire.Type) PortRight {
+	if r.Type == 0 {
+		r.Type = t
+	}
+	return r
+}
+
+// Arrays walks over the items with more than one right: each is a part of the
+// body's rights, from the first up to but without the second number. What
+// ToMach is given for one must be of one Type.
+func (b *Body) Arrays() iter.Seq2[int, int] {
+	return func(yield func(int, int) bool) {
+		n := 0
+		if b.Reply() != 0 {
+			n = 1
+		}
+		for it := range b.Items() {
+			if !isRight(it.Type) {
+				continue
+			}
+			end := n + int(it.Number)
+			if it.Number > 1 && !yield(n, end) {
+				return
+			}
+			n = end
+		}
+	}
+}
+
+// putRights appends an item of rights.
+func putRights(m *machwire.Message, d machwire.Desc, list []PortRight) {
+	none := true
+	for _, r := range list {
+		if !r.Port.Valid() {
+			continue
+		}
+		if !none && d.Type != r.Type {
+			m.Fail("an array of rights with two dispositions")
+			return
+		}
+		d.Type, none = r.Type, false
+	}
+	slot := 4
+	d.Bits = 32
+	if m.Layout() == machwire.Layout64 && !d.OOL {
+		slot, d.Bits = 8, 64
+	}
+	var few [64]byte
+	data := few[:0]
+	if n := slot * len(list); n > len(few) || d.OOL {
+		data = make([]byte, 0, n)
+	}
+	for _, r := range list {
+		data = binary.LittleEndian.AppendUint32(data, uint32(r.Port))
+		if slot == 8 {
+			data = append(data, 0, 0, 0, 0)
+		}
+	}
+	if d.OOL {
+		m.PutOOL(d, data)
+		return
+	}
+	m.Put(d, data)
+}
