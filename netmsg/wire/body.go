@@ -29,7 +29,8 @@ type Body struct {
 	size   int
 	rights int
 
-	one  [1]piece // ool of most messages that have any
+	one  [1]piece     // ool of most messages that have any
+	few  [2]MachRight // those of most messages
 	room [192]byte
 }
 
@@ -104,7 +105,12 @@ func (b *Body) Reply() machwire.Type {
 	return 0
 }
 
-// Rights is how many rights belong to the body.
+// HasReply reports whether the first right is the right to reply.
+func (b *Body) HasReply() bool { return b.enc[0]&bodyReplying != 0 }
+
+// Rights is how many rights belong to the body, that to reply included. A [Codec]
+// refuses a record with another number of them, or with a right that is not of
+// the kind of its item.
 func (b *Body) Rights() int { return b.rights }
 
 // An Item is an item of a body.
@@ -195,7 +201,7 @@ func (w *walker) next() (it Item, err error) {
 	}
 	size := (count*uint64(it.Bits) + 7) / 8
 	if it.OOL && w.local {
-		// Made by FromMach.
+		// Made by Encode.
 		it.Data = w.ool[0].data
 		w.ool = w.ool[1:]
 		w.at += n
@@ -279,24 +285,25 @@ func (b *Body) append(dst []byte) []byte {
 	return append(dst, b.enc[at:]...)
 }
 
-// A PortRight is a right in a Mach message.
-type PortRight struct {
+// A MachRight is a right in a received Mach message.
+type MachRight struct {
 	Port machwire.Port
-	Type machwire.Type // how it goes or has come: a disposition
+	Type machwire.Type // MoveReceive, MoveSend or MoveSendOnce, of null and dead ones too
 }
 
-// FromMach takes a received message apart: into its body, and its rights, which it
-// appends to list. They are the caller's from then on, and so is the out-of-line
-// memory; the message must not be destroyed.
+// Encode takes a received message apart: into its body, and its rights, of which the
+// first is that to reply, if there is one. They and the out-of-line memory are
+// the message's until the caller takes them.
 //
-// Data in the message itself is copied. Out-of-line data is asked for once, of the
-// [machwire.Memory] that the message was loaded with, and must stay, unchanged,
-// until the body is no longer needed.
+// Data in the message itself is copied. Out-of-line data is asked of memory, once
+// for each item, and must stay, unchanged, until the body is no longer needed; if
+// memory is nil, of the message's own [machwire.Memory], which is also
+// asked for arrays of rights.
 //
-// An error is a message that cannot be carried; nothing has been taken from it.
-func FromMach(m *machwire.Message, list []PortRight) (*Body, []PortRight, error) {
+// An error is a message that cannot be carried.
+func Encode(m *machwire.Message, memory func(machwire.Item) ([]byte, error)) (*Body, []MachRight, error) {
 	b := new(Body)
-	first := len(list)
+	list := b.few[:0]
 	flags := byte(0)
 	if m.Layout() == machwire.Layout64 {
 		flags |= bodyWide
@@ -309,31 +316,31 @@ func FromMach(m *machwire.Message, list []PortRight) (*Body, []PortRight, error)
 		flags |= replyOnce
 	case t == 0 && port == machwire.Null:
 	default:
-		return nil, list, fmt.Errorf("message %d to be answered by a %v", m.ID(), t)
+		return nil, nil, fmt.Errorf("message %d to be answered by a %v", m.ID(), t)
 	}
 	if t != 0 {
-		list = append(list, PortRight{port, t})
+		list = append(list, MachRight{port, t})
 	}
 	b.enc = append(b.room[:0], flags)
 	b.enc = binary.LittleEndian.AppendUint32(b.enc, uint32(m.ID()))
 	for it, err := range m.Items() {
 		if err == nil {
-			list, err = b.add(&it, list)
+			list, err = b.add(&it, list, memory)
 		}
 		if err == nil {
 			continue
 		}
 		if m.Complex() {
-			return nil, list[:first], fmt.Errorf("message %d: %w", m.ID(), err)
+			return nil, nil, fmt.Errorf("message %d: %w", m.ID(), err)
 		}
 		// Nothing but bytes then, as it is for the kernel. It has no rights but
 		// that to reply.
 		b.enc[0] |= bodyUntyped
 		b.enc = append(b.enc[:bodyHeader], m.Buffer(0)[m.Layout().HeaderSize():]...)
-		list = list[:first+min(1, int(t))]
+		list = list[:min(1, int(t))]
 		break
 	}
-	b.rights = len(list) - first
+	b.rights = len(list)
 	b.size = len(b.enc)
 	for _, p := range b.ool {
 		b.size += len(p.data)
@@ -342,7 +349,7 @@ func FromMach(m *machwire.Message, list []PortRight) (*Body, []PortRight, error)
 }
 
 // add adds an item of a Mach message.
-func (b *Body) add(it *machwire.Item, list []PortRight) ([]PortRight, error) {
+func (b *Body) add(it *machwire.Item, list []MachRight, memory func(machwire.Item) ([]byte, error)) ([]MachRight, error) {
 	right := it.Type.IsRight()
 	if right && !isRight(it.Type) {
 		return list, fmt.Errorf("%v in a message that was received", it.Desc)
@@ -350,7 +357,12 @@ func (b *Body) add(it *machwire.Item, list []PortRight) ([]PortRight, error) {
 	var data []byte
 	if it.OOL || right {
 		var err error
-		if data, err = it.Bytes(); err != nil {
+		if memory != nil && !right {
+			data, err = memory(*it)
+		} else {
+			data, err = it.Bytes()
+		}
+		if err != nil {
 			return list, err
 		}
 		if uint64(len(data)) != it.Size() {
@@ -383,7 +395,7 @@ func (b *Body) add(it *machwire.Item, list []PortRight) ([]PortRight, error) {
 	switch {
 	case right:
 		for i := range int(it.Number) {
-			list = append(list, PortRight{it.Port(data, i), it.Type})
+			list = append(list, MachRight{it.Port(data, i), it.Type})
 		}
 	case it.OOL:
 		if b.ool == nil {
@@ -400,27 +412,22 @@ func (b *Body) add(it *machwire.Item, list []PortRight) ([]PortRight, error) {
 // that will be given away with it, in pages of their own.
 type Place func(n int) (addr uint64, b []byte, err error)
 
-// ToMach makes the message that b is the body of in m, anew, for the layout l.
-// The caller sets its destination. rights are those of the body, as they are to
-// be sent: the first the right to reply if [Body.Reply] is not 0. The Type of one
-// that is null or dead is that of any right of its kind, and may be 0.
+// Decode appends the items to m, which is new, with the body's [Body.ID], and the
+// layout of this node. Header and destination are the caller's.
+//
+// For each item with rights, rights is asked for them: n, from the number first of
+// the message's, which are of the kind that is said, null or dead; their
+// disposition is that of all in the item. The right to reply, which is number 0 if
+// [Body.HasReply], is not asked for.
 //
 // Out-of-line data is copied to where place says; if place is nil, the message
 // refers to the body's, which must stay until the message has been sent.
 //
 // Of a message from a node with another word size, the items that are words or
-// structures of words are made those of l, if the message is of a known
-// routine. ToMach fails if a number does not fit, or if the message is untyped.
-func (b *Body) ToMach(m *machwire.Message, l machwire.Layout, list []PortRight, place Place) error {
-	m.Reset(l, b.ID())
-	if len(list) != b.rights {
-		return fmt.Errorf("message %d: %d rights, not %d", b.ID(), len(list), b.rights)
-	}
-	if t := b.Reply(); t != 0 {
-		r := list[0].or(t)
-		m.SetReply(r.Port, r.Type)
-		list = list[1:]
-	}
+// structures of words are made those of m's, if the message is of a known
+// routine. Decode fails if a number does not fit, or if the message is untyped.
+func (b *Body) Decode(m *machwire.Message, place Place, rights func(first, n int, kind machwire.Type) ([]machwire.Port, machwire.Type, error)) error {
+	l := m.Layout()
 	convert := l != b.Layout()
 	if b.Untyped() {
 		if convert {
@@ -428,6 +435,10 @@ func (b *Body) ToMach(m *machwire.Message, l machwire.Layout, list []PortRight, 
 		}
 		m.PutUntyped(b.enc[bodyHeader:])
 		return m.Err()
+	}
+	first := 0
+	if b.HasReply() {
+		first = 1
 	}
 	var words string
 	if convert {
@@ -450,8 +461,16 @@ func (b *Body) ToMach(m *machwire.Message, l machwire.Layout, list []PortRight, 
 		}
 		switch {
 		case isRight(it.Type):
-			putRights(m, d, list[:it.Number])
-			list = list[it.Number:]
+			ports, disp, err := rights(first, int(it.Number), it.Type)
+			if err != nil {
+				return fmt.Errorf("message %d, item %d: %w", b.ID(), i, err)
+			}
+			if len(ports) != int(it.Number) {
+				return fmt.Errorf("message %d, item %d: %d rights, not %d", b.ID(), i, len(ports), it.Number)
+			}
+			d.Type = disp
+			putRights(m, d, ports)
+			first += len(ports)
 		case !it.OOL:
 			m.Put(d, it.Data)
 		case place == nil || len(it.Data) == 0:
@@ -469,49 +488,8 @@ func (b *Body) ToMach(m *machwire.Message, l machwire.Layout, list []PortRight, 
 	return m.Err()
 }
 
-// or returns r, with the type t if it has none.
-func (r PortRight) or(t machwire.Type) PortRight {
-	if r.Type == 0 {
-		r.Type = t
-	}
-	return r
-}
-
-// Arrays walks over the items with more than one right: each is a part of the
-// body's rights, from the first up to but without the second number. What
-// ToMach is given for one must be of one Type.
-func (b *Body) Arrays() iter.Seq2[int, int] {
-	return func(yield func(int, int) bool) {
-		n := 0
-		if b.Reply() != 0 {
-			n = 1
-		}
-		for it := range b.Items() {
-			if !isRight(it.Type) {
-				continue
-			}
-			end := n + int(it.Number)
-			if it.Number > 1 && !yield(n, end) {
-				return
-			}
-			n = end
-		}
-	}
-}
-
 // putRights appends an item of rights.
-func putRights(m *machwire.Message, d machwire.Desc, list []PortRight) {
-	none := true
-	for _, r := range list {
-		if !r.Port.Valid() {
-			continue
-		}
-		if !none && d.Type != r.Type {
-			m.Fail("an array of rights with two dispositions")
-			return
-		}
-		d.Type, none = r.Type, false
-	}
+func putRights(m *machwire.Message, d machwire.Desc, list []machwire.Port) {
 	slot := 4
 	d.Bits = 32
 	if m.Layout() == machwire.Layout64 && !d.OOL {
@@ -522,8 +500,8 @@ func putRights(m *machwire.Message, d machwire.Desc, list []PortRight) {
 	if n := slot * len(list); n > len(few) || d.OOL {
 		data = make([]byte, 0, n)
 	}
-	for _, r := range list {
-		data = binary.LittleEndian.AppendUint32(data, uint32(r.Port))
+	for _, p := range list {
+		data = binary.LittleEndian.AppendUint32(data, uint32(p))
 		if slot == 8 {
 			data = append(data, 0, 0, 0, 0)
 		}

@@ -95,13 +95,13 @@ func TestPlacedMemory(t *testing.T) {
 	data := bytes.Repeat([]byte("0123"), 1000)
 	m.PutOOLData(machwire.Byte, data)
 	m.PutOOLData(machwire.Byte, nil)
-	body, _, err := FromMach(receive(t, m), nil)
+	body, _, err := Encode(receive(t, m), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	mem := memory{}
 	out := machwire.New(machwire.Layout32, 0)
-	err = body.ToMach(out, machwire.Layout32, nil, func(n int) (uint64, []byte, error) {
+	err = deliver(body, out, nil, func(n int) (uint64, []byte, error) {
 		mem[4096] = make([]byte, n)
 		return 4096, mem[4096], nil
 	})
@@ -118,27 +118,32 @@ func TestPlacedMemory(t *testing.T) {
 	}
 }
 
-func TestArrays(t *testing.T) {
+// A body asks for the rights of an item together: they have one disposition.
+func TestRightsAreAskedForByItem(t *testing.T) {
 	m := machwire.New(machwire.Layout32, 5)
 	m.SetReply(9, machwire.MakeSendOnce)
 	m.PutRight(1, machwire.CopySend)
 	m.PutRights([]machwire.Port{2, 3, 4}, machwire.CopySend)
-	m.PutRight(5, machwire.CopySend)
-	m.PutRights([]machwire.Port{6, 7}, machwire.CopySend)
-	body, list, err := FromMach(receive(t, m), nil)
-	if err != nil {
-		t.Fatal(err)
+	m.PutRights(nil, machwire.CopySend)
+	m.PutRight(5, machwire.MoveReceive)
+	body, list, err := Encode(receive(t, m), nil)
+	if err != nil || !body.HasReply() || body.Rights() != 6 {
+		t.Fatal(list, err)
 	}
-	var got string
-	for from, to := range body.Arrays() {
-		got += fmt.Sprint(list[from:to])
+	var asked string
+	out := machwire.New(machwire.Layout64, body.ID())
+	err = body.Decode(out, nil, func(first, n int, kind machwire.Type) ([]machwire.Port, machwire.Type, error) {
+		asked += fmt.Sprintf("%d+%d %v; ", first, n, kind)
+		return make([]machwire.Port, n), machwire.MakeSend, nil
+	})
+	if want := "1+1 send right; 2+3 send right; 5+0 send right; 5+1 receive right; "; err != nil || asked != want {
+		t.Errorf("%s, %v\nwant %s", asked, err, want)
 	}
-	if want := "[{port 2 send right} {port 3 send right} {port 4 send right}][{port 6 send right} {port 7 send right}]"; got != want {
-		t.Errorf("%s\nwant %s", got, want)
-	}
-	list[3].Type = machwire.MakeSend
-	if err := body.ToMach(machwire.New(machwire.Layout32, 0), machwire.Layout32, list, nil); err == nil {
-		t.Error("an array had two dispositions")
+	err = body.Decode(machwire.New(machwire.Layout64, body.ID()), nil, func(first, n int, kind machwire.Type) ([]machwire.Port, machwire.Type, error) {
+		return nil, kind, nil
+	})
+	if err == nil {
+		t.Error("no rights were as good as one")
 	}
 }
 
@@ -154,7 +159,7 @@ func TestMessagesThatCannotBeCarried(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, list, err := FromMach(cut, []PortRight{{1, 17}}); err == nil || len(list) != 1 {
+	if _, list, err := Encode(cut, nil); err == nil || list != nil {
 		t.Errorf("a message that ends early: %v, %v", list, err)
 	}
 	// Memory that is not there.
@@ -165,7 +170,7 @@ func TestMessagesThatCannotBeCarried(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := FromMach(lost, nil); err == nil {
+	if _, _, err := Encode(lost, nil); err == nil {
 		t.Error("memory that is not there was carried")
 	}
 }
@@ -307,8 +312,8 @@ func TestRoutine(t *testing.T) {
 	}
 }
 
-// FuzzFromMach takes received messages apart and makes them again.
-func FuzzFromMach(f *testing.F) {
+// FuzzEncode takes received messages apart and makes them again.
+func FuzzEncode(f *testing.F) {
 	for _, l := range []machwire.Layout{machwire.Layout32, machwire.Layout64} {
 		m := machwire.New(l, 20018)
 		m.SetReply(5, machwire.MakeSendOnce)
@@ -327,7 +332,7 @@ func FuzzFromMach(f *testing.F) {
 		if err != nil {
 			return
 		}
-		body, list, err := FromMach(m, nil)
+		body, list, err := Encode(m, nil)
 		if err != nil {
 			return
 		}
@@ -348,8 +353,8 @@ func FuzzFromMach(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, l := range []machwire.Layout{machwire.Layout32, machwire.Layout64} {
-			_ = again.ToMach(machwire.New(l, 0), l, list, nil)
-			_ = body.ToMach(machwire.New(l, 0), l, list, nil)
+			_ = deliver(again, machwire.New(l, 0), list, nil)
+			_ = deliver(body, machwire.New(l, 0), list, nil)
 		}
 	})
 }
@@ -368,15 +373,14 @@ func BenchmarkNullRequest(b *testing.B) {
 	m.SetReply(5, machwire.MakeSendOnce)
 	m.PutInt32(1)
 	m = receive(b, m)
-	list := make([]PortRight, 0, 4)
 	one, two := ends()
 	rec := rights.Record{Type: rights.RecMessage, ID: rights.ID{Origin: bob, Num: 1}, Message: &rights.Message{
-		Rights: []rights.Right{{Kind: rights.SendOnce, ID: rights.ID{Origin: alice, Num: 2}, At: alice.Node, Counted: true}}}}
+		Rights: []rights.Right{{Kind: rights.SendOnce, ID: rights.ID{Origin: alice, Num: 2}, Counted: true}}}}
 	var frame []byte
 	out := machwire.New(machwire.Native, 0)
 	b.ReportAllocs()
 	for b.Loop() {
-		body, l, err := FromMach(m, list[:0])
+		body, _, err := Encode(m, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -386,7 +390,8 @@ func BenchmarkNullRequest(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := got.Message.Body.(*Body).ToMach(out, machwire.Native, l, nil); err != nil {
+		out.Reset(machwire.Native, body.ID())
+		if err := got.Message.Body.(*Body).Decode(out, nil, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -3,8 +3,8 @@
 // layout shows in.
 //
 // A [Codec] is for the records of one session. A [Body] is what a Mach message
-// has besides rights: FromMach takes one apart on one node, and [Body.ToMach]
-// makes it again on another, for whichever layout is there.
+// has besides rights: [Encode] takes one apart on one node, and [Body.Decode] makes
+// it again on another, for whichever layout is there.
 //
 // The format is written down in docs/netmsg-protocol.md, section 10, and fixed
 // by the files in testdata. Whatever is decoded is hostile: each length is

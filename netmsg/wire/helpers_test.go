@@ -74,7 +74,7 @@ func arrives(t machwire.Type) machwire.Type {
 }
 
 // carried are the rights in a record for those of a message: number n for port n.
-func carried(list []PortRight) []rights.Right {
+func carried(list []MachRight) []rights.Right {
 	var out []rights.Right
 	for _, p := range list {
 		switch p.Port {
@@ -83,23 +83,23 @@ func carried(list []PortRight) []rights.Right {
 		case machwire.Dead:
 			out = append(out, rights.Right{Kind: rights.Dead})
 		default:
-			out = append(out, rights.Right{Kind: kindOf(p.Type), ID: rights.ID{Origin: alice, Num: uint64(p.Port)}, At: alice.Node, Counted: true})
+			out = append(out, rights.Right{Kind: kindOf(p.Type), ID: rights.ID{Origin: alice, Num: uint64(p.Port)}, Counted: true})
 		}
 	}
 	return out
 }
 
 // arrived undoes carried, with other names of ports.
-func arrived(list []rights.Right) []PortRight {
-	var out []PortRight
+func arrived(list []rights.Right) []MachRight {
+	var out []MachRight
 	for _, r := range list {
 		switch r.Kind {
 		case rights.Null:
-			out = append(out, PortRight{})
+			out = append(out, MachRight{})
 		case rights.Dead:
-			out = append(out, PortRight{Port: machwire.Dead})
+			out = append(out, MachRight{Port: machwire.Dead})
 		default:
-			out = append(out, PortRight{Port: machwire.Port(r.ID.Num) + 1000, Type: machwire.MoveReceive + machwire.Type(map[rights.Kind]int{rights.Receive: 0, rights.Send: 1, rights.SendOnce: 2}[r.Kind])})
+			out = append(out, MachRight{Port: machwire.Port(r.ID.Num) + 1000, Type: machwire.MoveReceive + machwire.Type(map[rights.Kind]int{rights.Receive: 0, rights.Send: 1, rights.SendOnce: 2}[r.Kind])})
 		}
 	}
 	return out
@@ -109,7 +109,7 @@ func arrived(list []rights.Right) []PortRight {
 // for the layout l.
 func carry(t testing.TB, m *machwire.Message, l machwire.Layout) (*machwire.Message, error) {
 	t.Helper()
-	body, list, err := FromMach(m, nil)
+	body, list, err := Encode(m, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,11 +126,24 @@ func carry(t testing.TB, m *machwire.Message, l machwire.Layout) (*machwire.Mess
 	if got.Size() != body.Size() {
 		t.Fatalf("a body of %d bytes arrived with %d", body.Size(), got.Size())
 	}
-	out := machwire.New(l, 0)
-	if err := got.ToMach(out, l, arrived(rec.Message.Rights), nil); err != nil {
+	out := machwire.New(l, got.ID())
+	if err := deliver(got, out, arrived(rec.Message.Rights), nil); err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// deliver makes the message of a body.
+func deliver(b *Body, m *machwire.Message, list []MachRight, place Place) error {
+	if t := b.Reply(); t != 0 {
+		m.SetReply(list[0].Port, t)
+	}
+	return b.Decode(m, place, func(first, n int, kind machwire.Type) (ports []machwire.Port, _ machwire.Type, _ error) {
+		for _, r := range list[first : first+n] {
+			ports = append(ports, r.Port)
+		}
+		return ports, kind, nil
+	})
 }
 
 // The generators.
@@ -155,9 +168,9 @@ func drawRight(t *rapid.T, k rights.Kind) rights.Right {
 	if k = rapid.SampledFrom([]rights.Kind{rights.Null, rights.Dead, k, k, k}).Draw(t, "kind"); k <= rights.Dead {
 		return rights.Right{Kind: k}
 	}
-	r := rights.Right{Kind: k, ID: drawID(t), Key: drawKey(t), Counted: rapid.Bool().Draw(t, "counted")}
-	if rapid.Bool().Draw(t, "at") {
-		r.At = drawNode(t)
+	r := rights.Right{Kind: k, ID: drawID(t), Counted: rapid.Bool().Draw(t, "counted")}
+	if hasKey(&r) {
+		r.Key = drawKey(t)
 	}
 	return r
 }

@@ -27,16 +27,14 @@ const (
 	ofSender   = 0
 	ofReceiver = 1
 	ofOther    = 2 // who follows
-	ofNone     = 3 // only where a node may be left out
 )
 
-// The form of a right: its first byte is a kind, a flag, and where its origin and
-// its home are described.
+// The form of a right: its first byte is a kind, a flag, and where its origin is
+// described.
 const (
 	kindMask         = 0x07
 	flagCounted      = 1 << 3
 	rightOriginShift = 4
-	rightAtShift     = 6
 )
 
 // Nodes where one is always said: the length of a name, or one of these.
@@ -50,7 +48,7 @@ const (
 const FrameHeader = 4
 
 // maxRight is the most bytes that a right in a record has.
-const maxRight = 1 + binary.MaxVarintLen64 + (1 + rights.MaxNodeID + 8) + 16 + (1 + rights.MaxNodeID)
+const maxRight = 1 + binary.MaxVarintLen64 + (1 + rights.MaxNodeID + 8) + 16
 
 // Limits bound what is decoded. The zero value of each means the protocol's (B1).
 type Limits struct {
@@ -191,20 +189,10 @@ func (c *Codec) appendMessage(b []byte, r *rights.Record) ([]byte, error) {
 			head |= flagCounted
 		}
 		head |= c.whose(x.ID.Origin) << rightOriginShift
-		at := byte(ofOther)
-		switch x.At {
-		case c.Self.Node:
-			at = ofSender
-		case c.Peer.Node:
-			at = ofReceiver
-		case "":
-			at = ofNone
-		}
-		b = append(b, head|at<<rightAtShift)
+		b = append(b, head)
 		b = c.appendID(b, x.ID)
-		b = append(b, x.Key[:]...)
-		if at == ofOther {
-			b = appendName(b, x.At)
+		if hasKey(x) {
+			b = append(b, x.Key[:]...)
 		}
 	}
 	if r.Type == rights.RecOffer {
@@ -243,8 +231,8 @@ func (c *Codec) Decode(frame []byte, keep bool) (r rights.Record, err error) {
 	r.Dead = head&flagDead != 0
 	origin := head >> originShift & 3
 	if r.Type == rights.RecOffer {
-		if origin != 0 {
-			d.fail("an offer with an origin")
+		if origin != 0 || r.Once {
+			d.fail("an offer %#x", head)
 		}
 	} else {
 		r.ID = d.id(origin)
@@ -263,15 +251,7 @@ func (c *Codec) Decode(frame []byte, keep bool) (r rights.Record, err error) {
 	default:
 		d.fail("a record of type %d", byte(r.Type))
 	}
-	// Not everything has the flags.
-	switch r.Type {
-	case rights.RecMessage, rights.RecClaim, rights.RecRelease, rights.RecDead, rights.RecDelivered, rights.RecClaimed, rights.RecMoved:
-	default:
-		if r.Once {
-			d.fail("a record of type %v that is once", r.Type)
-		}
-	}
-	if r.Dead && r.Type != rights.RecClaimed {
+	if r.Dead && r.Type != rights.RecClaimed && r.Type != rights.RecRelease {
 		d.fail("a record of type %v that is dead", r.Type)
 	}
 	if len(d.b) > 0 {
@@ -506,17 +486,17 @@ func (d *decoder) right() (r rights.Right) {
 	}
 	r.Counted = head&flagCounted != 0
 	r.ID = d.id(head >> rightOriginShift & 3)
-	copy(r.Key[:], d.take(len(r.Key)))
-	switch head >> rightAtShift {
-	case ofSender:
-		r.At = d.c.Peer.Node
-	case ofReceiver:
-		r.At = d.c.Self.Node
-	case ofOther:
-		r.At = d.other(d.byte())
+	if hasKey(&r) {
+		copy(r.Key[:], d.take(len(r.Key)))
+	}
+	if head&^(kindMask|flagCounted|3<<rightOriginShift) != 0 {
+		d.fail("a right %#x", head)
 	}
 	return r
 }
+
+// hasKey reports whether the key is said with a right: if not, its receiver has it.
+func hasKey(r *rights.Right) bool { return r.Counted || r.Kind == rights.Receive }
 
 // ValidName reports whether n can be the name of a node: 1 to
 // [rights.MaxNodeID] letters, digits and any of "._-", the first of them none

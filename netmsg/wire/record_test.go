@@ -29,7 +29,10 @@ func drawRecord(t *rapid.T) rights.Record {
 	r.ID = drawID(t)
 	r.Once = rapid.Bool().Draw(t, "once")
 	switch r.Type {
-	case rights.RecDelivered, rights.RecRelease:
+	case rights.RecRelease:
+		r.N = rapid.Uint64().Draw(t, "n")
+		r.Dead = rapid.Bool().Draw(t, "dead")
+	case rights.RecDelivered:
 		r.N = rapid.Uint64().Draw(t, "n")
 	case rights.RecClaim:
 		r.Key = drawKey(t)
@@ -67,7 +70,7 @@ func TestRecordsRoundTrip(t *testing.T) {
 func TestMessageRecordsRoundTrip(t *testing.T) {
 	a, b := ends()
 	rapid.Check(t, func(rt *rapid.T) {
-		body, list, err := FromMach(receive(t, drawMach(rt, drawLayout(rt))), nil)
+		body, list, err := Encode(receive(t, drawMach(rt, drawLayout(rt))), nil)
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -123,9 +126,7 @@ func checkCanonical(t *testing.T, frame []byte) {
 	if r.Message != nil && r.Message.Body != nil {
 		body := r.Message.Body.(*Body)
 		for _, l := range []machwire.Layout{machwire.Layout32, machwire.Layout64} {
-			_ = body.ToMach(machwire.New(l, 0), l, make([]PortRight, body.Rights()), nil)
-		}
-		for range body.Arrays() {
+			_ = deliver(body, machwire.New(l, 0), make([]MachRight, body.Rights()), nil)
 		}
 	}
 }
@@ -226,7 +227,7 @@ func TestLimits(t *testing.T) {
 		m := machwire.New(machwire.Layout32, 1)
 		m.PutRights(make([]machwire.Port, n), machwire.CopySend)
 		m.PutData(machwire.Byte, make([]byte, bytes))
-		body, list, err := FromMach(receive(t, m), nil)
+		body, list, err := Encode(receive(t, m), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,8 +290,10 @@ func TestRefusedRecords(t *testing.T) {
 		"flags that there are not":          "11050010" + "01000000",
 		"two rights to reply":               "1105000c" + "01000000",
 		"a right to reply that is missing":  "11050004" + "01000000",
+		"a home":                            "0801" + "49" + "01" + strings.Repeat("00", 16),
+		"an offer that is once":             "48" + "0100",
 		"a right too many":                  "11050100" + "0001000000",
-		"a right in the place of another":   "110501" + "13" + "05" + strings.Repeat("00", 16) + "00" + "01000000" + "1101", // once for send
+		"a right in the place of another":   "110501" + "13" + "05" + "00" + "01000000" + "1101", // once for send
 		"a size that need not be said":      body("82" + "2000" + "01" + "00000000"),
 		"a right with a size":               body("91" + "2000" + "00"),
 		"a type that needs no second byte":  body("1f02" + "01" + "00000000"),
@@ -409,7 +412,7 @@ func goldenFrames(t testing.TB) []golden {
 		list = append(list, golden{name: name, what: describe(r), bytes: b, record: true})
 	}
 	message := func(name string, m *machwire.Message, rs ...rights.Right) {
-		body, _, err := FromMach(receive(t, m), nil)
+		body, _, err := Encode(receive(t, m), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -428,19 +431,19 @@ func goldenFrames(t testing.TB) []golden {
 	list = append(list, golden{name: "greeting", what: fmt.Sprintf("%+v", g), bytes: b})
 
 	record("delivered", rights.Record{Type: rights.RecDelivered, ID: id, N: 300})
-	record("release", rights.Record{Type: rights.RecRelease, ID: rights.ID{Origin: carol, Num: 1}, N: 2})
+	record("release", rights.Record{Type: rights.RecRelease, ID: rights.ID{Origin: carol, Num: 1}, N: 2, Dead: true})
 	record("dead", rights.Record{Type: rights.RecDead, ID: rights.ID{Origin: alice, Num: 1 << 40}})
 	record("claim", rights.Record{Type: rights.RecClaim, ID: id, Key: key, Node: "carol", Once: true})
 	record("claimed", rights.Record{Type: rights.RecClaimed, ID: id, Dead: true})
 	record("moved", rights.Record{Type: rights.RecMoved, ID: id, Node: "alice"})
-	record("offer", rights.Record{Type: rights.RecOffer, Message: &rights.Message{Rights: []rights.Right{{Kind: rights.Send, ID: rights.ID{Origin: alice, Num: 1}, Key: key, At: "alice", Counted: true}}}})
+	record("offer", rights.Record{Type: rights.RecOffer, Message: &rights.Message{Rights: []rights.Right{{Kind: rights.Send, ID: rights.ID{Origin: alice, Num: 1}, Key: key, Counted: true}}}})
 
 	for _, l := range []machwire.Layout{machwire.Layout32, machwire.Layout64} {
 		m := machwire.New(l, 21001)
 		m.SetReply(9, machwire.MakeSendOnce)
 		m.PutInt64(-1)
 		m.PutWord(4096)
-		message(fmt.Sprintf("io_read from a node of %d bits", 8*l), m, rights.Right{Kind: rights.SendOnce, ID: rights.ID{Origin: alice, Num: 7}, Key: key, At: "alice", Counted: true})
+		message(fmt.Sprintf("io_read from a node of %d bits", 8*l), m, rights.Right{Kind: rights.SendOnce, ID: rights.ID{Origin: alice, Num: 7}, Key: key, Counted: true})
 	}
 	m := machwire.New(machwire.Layout32, 21101)
 	m.PutInt32(0)
@@ -451,8 +454,8 @@ func goldenFrames(t testing.TB) []golden {
 	m.PutName(99)
 	m.Put(machwire.Desc{Type: machwire.String, Bits: 1024, Number: 1, Long: true}, make([]byte, 128))
 	message("rights of all kinds", m, rights.Right{}, rights.Right{Kind: rights.Dead},
-		rights.Right{Kind: rights.Send, ID: rights.ID{Origin: bob, Num: 3}, Key: key, At: "bob"},
-		rights.Right{Kind: rights.Send, ID: rights.ID{Origin: carol, Num: 4}, Key: key, At: "dave", Counted: true})
+		rights.Right{Kind: rights.Send, ID: rights.ID{Origin: bob, Num: 3}},
+		rights.Right{Kind: rights.Send, ID: rights.ID{Origin: carol, Num: 4}, Key: key, Counted: true})
 	m = machwire.New(machwire.Layout32, 1)
 	m.PutUntyped([]byte("untyped!"))
 	message("a message without types", m)
@@ -495,7 +498,7 @@ func describe(r rights.Record) string {
 	for _, x := range r.Message.Rights {
 		s += fmt.Sprintf(", right %v", x.Kind)
 		if x.Kind > rights.Dead {
-			s += fmt.Sprintf(" %v at %s counted %v", x.ID, x.At, x.Counted)
+			s += fmt.Sprintf(" %v counted %v", x.ID, x.Counted)
 		}
 	}
 	return s
