@@ -57,6 +57,10 @@ type Identity struct {
 	HostKey []byte
 	// AuthorizedKeys lists who may log in (authorized_keys format).
 	AuthorizedKeys []byte
+	// Netmsg is the files of the node's netmsg, by their names in /etc/netmsg:
+	// its key, its peers, and what they may do. It is empty for a node without
+	// peers.
+	Netmsg map[string]string
 	// MemoryMB is the guest's memory in MiB; 0 means what the image likes.
 	MemoryMB int
 	// Dir is a directory of the node's own, for files that live as long as

@@ -152,5 +152,6 @@ func config(id images.Identity) *nodeconfig.Config {
 		HostKey:        string(id.HostKey),
 		AuthorizedKeys: string(id.AuthorizedKeys),
 		User:           user,
+		Netmsg:         id.Netmsg,
 	}
 }

@@ -53,6 +53,9 @@ type Config struct {
 	AuthorizedKeys string `json:"authorized_keys"`
 	// User is the name to log in as.
 	User string `json:"user"`
+	// Netmsg is the files of the node's netmsg, by their names in /etc/netmsg. A
+	// node without any runs none.
+	Netmsg map[string]string `json:"netmsg,omitempty"`
 }
 
 // Parse decodes and checks a configuration. Fields it does not know are
@@ -123,6 +126,11 @@ func (c *Config) Check() error {
 	}
 	if c.User == "" {
 		bad("user is empty")
+	}
+	for name := range c.Netmsg {
+		if !validName(name) {
+			bad("netmsg: %q cannot be the name of a file", name)
+		}
 	}
 	return errors.Join(errs...)
 }

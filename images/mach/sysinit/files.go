@@ -41,6 +41,17 @@ const (
 	AuthorizedKeys = ".ssh/authorized_keys"
 )
 
+// NetmsgDir is where the files are that netmsg needs.
+const NetmsgDir = "/etc/netmsg"
+
+// Mounts are the nodes that are mounted on a node, each on /n/NAME.
+func Mounts(c *nodeconfig.Config) []string {
+	if len(c.Netmsg) == 0 {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.Hosts)), func(name string) bool { return name == c.Name })
+}
+
 // Files are the files of a node with a configuration, directories before what
 // is in them.
 func Files(c *nodeconfig.Config) []File {
@@ -57,6 +68,12 @@ func Files(c *nodeconfig.Config) []File {
 	}
 	if c.DNS.IsValid() {
 		files = append(files, File{Path: "/etc/resolv.conf", Mode: 0o644, Data: "nameserver " + c.DNS.String() + "\n"})
+	}
+	if len(c.Netmsg) > 0 {
+		files = append(files, File{Path: NetmsgDir, Mode: fs.ModeDir | 0o700})
+		for _, name := range slices.Sorted(maps.Keys(c.Netmsg)) {
+			files = append(files, File{Path: NetmsgDir + "/" + name, Mode: 0o600, Data: c.Netmsg[name]})
+		}
 	}
 	files = append(files, File{Path: HostKeyFile, Mode: 0o600, Data: c.HostKey})
 	for _, u := range Users {

@@ -69,9 +69,17 @@ func run(ctx context.Context) error {
 	}
 	fmt.Println(nodeconfig.MarkNetwork, cfg.Addr.Addr())
 	go sys.handleSignals(ctx, hostPriv)
-	return Supervise(ctx, sys, &Service{
-		Name: "sshd", Argv: []string{"/bin/sshd"}, Env: Env(cfg, Users[0]),
-	})
+	env := Env(cfg, Users[0])
+	services := []*Service{{Name: "sshd", Argv: []string{"/bin/sshd"}, Env: env}}
+	if len(cfg.Netmsg) > 0 {
+		services = append(services, &Service{Name: "netmsg", Argv: []string{"/hurd/netmsg", "serve"}, Env: env})
+		for _, node := range Mounts(cfg) {
+			if err := sys.mount(ctx, "/n/"+node, "/hurd/netmsg", node); err != nil {
+				return fmt.Errorf("mount %s: %w", node, err)
+			}
+		}
+	}
+	return Supervise(ctx, sys, services...)
 }
 
 // readConfig reads what the lab tells the node.
@@ -108,16 +116,7 @@ func writeFiles(cfg *nodeconfig.Config) error {
 // so that it is there.
 func (s *system) startNetwork(ctx context.Context, cfg *nodeconfig.Config) error {
 	const name = "/servers/socket/2"
-	node, err := s.launcher.Lookup(ctx, name, proto.O_NOTRANS, 0)
-	if err != nil {
-		return err
-	}
-	defer proto.Release(ctx, node)
-	var argz []byte
-	for _, a := range Pfinet(cfg) {
-		argz = append(append(argz, a...), 0)
-	}
-	if err := proto.FileSetTranslator(ctx, node, proto.FS_TRANS_SET, 0, 0, argz, proto.Right{}); err != nil {
+	if err := s.setTranslator(ctx, name, Pfinet(cfg)...); err != nil {
 		return err
 	}
 	f, err := os.Open(name)
@@ -125,6 +124,28 @@ func (s *system) startNetwork(ctx context.Context, cfg *nodeconfig.Config) error
 		return err
 	}
 	return f.Close()
+}
+
+// mount makes a directory on which a translator starts when it is first used.
+func (s *system) mount(ctx context.Context, name string, argv ...string) error {
+	if err := os.MkdirAll(name, 0o755); err != nil {
+		return err
+	}
+	return s.setTranslator(ctx, name, argv...)
+}
+
+// setTranslator sets the passive translator of a node.
+func (s *system) setTranslator(ctx context.Context, name string, argv ...string) error {
+	node, err := s.launcher.Lookup(ctx, name, proto.O_NOTRANS, 0)
+	if err != nil {
+		return err
+	}
+	defer proto.Release(ctx, node)
+	var argz []byte
+	for _, a := range argv {
+		argz = append(append(argz, a...), 0)
+	}
+	return proto.FileSetTranslator(ctx, node, proto.FS_TRANS_SET, 0, 0, argz, proto.Right{})
 }
 
 // Start starts a program as a child.
