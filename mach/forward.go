@@ -135,4 +135,6 @@ func setSize(header []byte, n int) {
 }
 
 // at returns the memory at addr, which is not Go's.
+//
+//go:noinline
 func at(addr uintptr, n int) []byte { return unsafe.Slice(*(**byte)(unsafe.Pointer(&addr)), n) }

@@ -111,6 +111,9 @@ func TestTheDescriptionIsThatOfTheReference(t *testing.T) {
 		return list
 	}
 	for _, s := range stubs {
+		if s.id >= 45000 && s.id < 45400 {
+			continue // this project's own
+		}
 		r, ok := all[s.id]
 		if !ok || r.Name != s.name || r.Answered != s.answered {
 			t.Errorf("%d %s: the reference has %+v", s.id, s.name, r)

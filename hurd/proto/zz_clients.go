@@ -3385,3 +3385,116 @@ func TIoctlTiocsbrk(ctx context.Context, to mach.Port) error {
 	}
 	return end(ctx, m, nil, "tioctl_tiocsbrk")
 }
+
+// Interface Netmsg (section 0): /servers/netmsg, the netmsg of this node: not the Hurd's, but this project's.
+
+// NetmsgGetroot calls netmsg_getroot (45000).
+func NetmsgGetroot(ctx context.Context, to mach.Port, node string, export string, dotdot Right, uids []int32, gids []int32, flags int32) (doRetry int32, retryName string, file mach.Port, err error) {
+	m := newRequest(ctx, 45000)
+	m.PutString(node, stringSize)
+	m.PutString(export, stringSize)
+	dotdot.put(m)
+	m.PutInt32Array(uids)
+	m.PutInt32Array(gids)
+	m.PutInt32(flags)
+	if err = call(ctx, to, m, "netmsg_getroot"); err != nil {
+		return
+	}
+	var own taken
+	doRetry = m.TakeInt32()
+	retryName = takeString(m)
+	file = own.send(m)
+	if err = end(ctx, m, &own, "netmsg_getroot"); err != nil {
+		file = mach.Null
+	}
+	return
+}
+
+// NetmsgStatus calls netmsg_status (45001).
+func NetmsgStatus(ctx context.Context, to mach.Port) (text []byte, err error) {
+	m := newRequest(ctx, 45001)
+	if err = call(ctx, to, m, "netmsg_status"); err != nil {
+		return
+	}
+	text = takeData(m)
+	if err = end(ctx, m, nil, "netmsg_status"); err != nil {
+	}
+	return
+}
+
+// NetmsgReconnect calls netmsg_reconnect (45002).
+func NetmsgReconnect(ctx context.Context, to mach.Port, node string) error {
+	m := newRequest(ctx, 45002)
+	m.PutString(node, stringSize)
+	if err := call(ctx, to, m, "netmsg_reconnect"); err != nil {
+		return err
+	}
+	return end(ctx, m, nil, "netmsg_reconnect")
+}
+
+// NetmsgTrace calls netmsg_trace (45003).
+func NetmsgTrace(ctx context.Context, to mach.Port, cursor int64, wait int32) (next int64, text []byte, err error) {
+	m := newRequest(ctx, 45003)
+	m.PutInt64(cursor)
+	m.PutInt32(wait)
+	if err = call(ctx, to, m, "netmsg_trace"); err != nil {
+		return
+	}
+	next = m.TakeInt64()
+	text = takeData(m)
+	if err = end(ctx, m, nil, "netmsg_trace"); err != nil {
+	}
+	return
+}
+
+// Interface NetmsgDoor (section 0): what a netmsg offers to that of another node.
+
+// DoorGetroot calls door_getroot (45200).
+func DoorGetroot(ctx context.Context, to mach.Port, export string, dotdot Right, uids []int32, gids []int32, flags int32) (doRetry int32, retryName string, file mach.Port, err error) {
+	m := newRequest(ctx, 45200)
+	m.PutString(export, stringSize)
+	dotdot.put(m)
+	m.PutInt32Array(uids)
+	m.PutInt32Array(gids)
+	m.PutInt32(flags)
+	if err = call(ctx, to, m, "door_getroot"); err != nil {
+		return
+	}
+	var own taken
+	doRetry = m.TakeInt32()
+	retryName = takeString(m)
+	file = own.send(m)
+	if err = end(ctx, m, &own, "door_getroot"); err != nil {
+		file = mach.Null
+	}
+	return
+}
+
+// DoorReauth calls door_reauth (45201).
+func DoorReauth(ctx context.Context, to mach.Port, file mach.Port, uids []int32, gids []int32) (newfile mach.Port, err error) {
+	m := newRequest(ctx, 45201)
+	m.PutRight(file, mach.CopySend)
+	m.PutInt32Array(uids)
+	m.PutInt32Array(gids)
+	if err = call(ctx, to, m, "door_reauth"); err != nil {
+		return
+	}
+	var own taken
+	newfile = own.send(m)
+	if err = end(ctx, m, &own, "door_reauth"); err != nil {
+		newfile = mach.Null
+	}
+	return
+}
+
+// DoorInfo calls door_info (45202).
+func DoorInfo(ctx context.Context, to mach.Port) (text []byte, err error) {
+	m := newRequest(ctx, 45202)
+	if err = call(ctx, to, m, "door_info"); err != nil {
+		return
+	}
+	text = takeData(m)
+	if err = end(ctx, m, nil, "door_info"); err != nil {
+	}
+	return
+}

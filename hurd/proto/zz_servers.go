@@ -4759,6 +4759,174 @@ func dispatchTIoctl(ctx context.Context, server any, req, reply *mach.Message) e
 	return mach.MigBadID
 }
 
+// A NetmsgServer serves interface Netmsg (section 0): /servers/netmsg, the netmsg of this node: not the Hurd's, but this project's.
+type NetmsgServer interface {
+	NetmsgGetroot(ctx context.Context, node string, export string, dotdot mach.Port, uids []int32, gids []int32, flags int32) (doRetry int32, retryName string, file mach.Port, err error)
+	NetmsgStatus(ctx context.Context) (text []byte, err error)
+	NetmsgReconnect(ctx context.Context, node string) error
+	NetmsgTrace(ctx context.Context, cursor int64, wait int32) (next int64, text []byte, err error)
+}
+
+// UnimplementedNetmsg fails every routine of Netmsg with [EOPNOTSUPP]. Servers embed it.
+type UnimplementedNetmsg struct{}
+
+var _ NetmsgServer = UnimplementedNetmsg{}
+
+func (UnimplementedNetmsg) NetmsgGetroot(ctx context.Context, node string, export string, dotdot mach.Port, uids []int32, gids []int32, flags int32) (doRetry int32, retryName string, file mach.Port, err error) {
+	err = EOPNOTSUPP
+	return
+}
+func (UnimplementedNetmsg) NetmsgStatus(ctx context.Context) (text []byte, err error) {
+	err = EOPNOTSUPP
+	return
+}
+func (UnimplementedNetmsg) NetmsgReconnect(ctx context.Context, node string) error {
+	return EOPNOTSUPP
+}
+func (UnimplementedNetmsg) NetmsgTrace(ctx context.Context, cursor int64, wait int32) (next int64, text []byte, err error) {
+	err = EOPNOTSUPP
+	return
+}
+
+func dispatchNetmsg(ctx context.Context, server any, req, reply *mach.Message) error {
+	s := server.(NetmsgServer)
+	switch req.ID() {
+	case 45000: // netmsg_getroot
+		var own taken
+		node := takeString(req)
+		export := takeString(req)
+		dotdot := own.send(req)
+		uids := req.TakeInt32s(maxItems)
+		gids := req.TakeInt32s(maxItems)
+		flags := req.TakeInt32()
+		if req.End() != nil {
+			own.release(ctx)
+			return mach.MigBadArguments
+		}
+		doRetry, retryName, file, err := s.NetmsgGetroot(ctx, node, export, dotdot, uids, gids, flags)
+		if err != nil {
+			own.release(ctx)
+			return err
+		}
+		reply.PutInt32(doRetry)
+		reply.PutString(retryName, stringSize)
+		reply.PutRight(file, mach.MoveSend)
+		return nil
+	case 45001: // netmsg_status
+		if req.End() != nil {
+			return mach.MigBadArguments
+		}
+		text, err := s.NetmsgStatus(ctx)
+		if err != nil {
+			return err
+		}
+		putData(reply, text)
+		return nil
+	case 45002: // netmsg_reconnect
+		node := takeString(req)
+		if req.End() != nil {
+			return mach.MigBadArguments
+		}
+		err := s.NetmsgReconnect(ctx, node)
+		if err != nil {
+			return err
+		}
+		return nil
+	case 45003: // netmsg_trace
+		cursor := req.TakeInt64()
+		wait := req.TakeInt32()
+		if req.End() != nil {
+			return mach.MigBadArguments
+		}
+		next, text, err := s.NetmsgTrace(ctx, cursor, wait)
+		if err != nil {
+			return err
+		}
+		reply.PutInt64(next)
+		putData(reply, text)
+		return nil
+	}
+	return mach.MigBadID
+}
+
+// A NetmsgDoorServer serves interface NetmsgDoor (section 0): what a netmsg offers to that of another node.
+type NetmsgDoorServer interface {
+	DoorGetroot(ctx context.Context, export string, dotdot mach.Port, uids []int32, gids []int32, flags int32) (doRetry int32, retryName string, file mach.Port, err error)
+	DoorReauth(ctx context.Context, file mach.Port, uids []int32, gids []int32) (newfile mach.Port, err error)
+	DoorInfo(ctx context.Context) (text []byte, err error)
+}
+
+// UnimplementedNetmsgDoor fails every routine of NetmsgDoor with [EOPNOTSUPP]. Servers embed it.
+type UnimplementedNetmsgDoor struct{}
+
+var _ NetmsgDoorServer = UnimplementedNetmsgDoor{}
+
+func (UnimplementedNetmsgDoor) DoorGetroot(ctx context.Context, export string, dotdot mach.Port, uids []int32, gids []int32, flags int32) (doRetry int32, retryName string, file mach.Port, err error) {
+	err = EOPNOTSUPP
+	return
+}
+func (UnimplementedNetmsgDoor) DoorReauth(ctx context.Context, file mach.Port, uids []int32, gids []int32) (newfile mach.Port, err error) {
+	err = EOPNOTSUPP
+	return
+}
+func (UnimplementedNetmsgDoor) DoorInfo(ctx context.Context) (text []byte, err error) {
+	err = EOPNOTSUPP
+	return
+}
+
+func dispatchNetmsgDoor(ctx context.Context, server any, req, reply *mach.Message) error {
+	s := server.(NetmsgDoorServer)
+	switch req.ID() {
+	case 45200: // door_getroot
+		var own taken
+		export := takeString(req)
+		dotdot := own.send(req)
+		uids := req.TakeInt32s(maxItems)
+		gids := req.TakeInt32s(maxItems)
+		flags := req.TakeInt32()
+		if req.End() != nil {
+			own.release(ctx)
+			return mach.MigBadArguments
+		}
+		doRetry, retryName, file, err := s.DoorGetroot(ctx, export, dotdot, uids, gids, flags)
+		if err != nil {
+			own.release(ctx)
+			return err
+		}
+		reply.PutInt32(doRetry)
+		reply.PutString(retryName, stringSize)
+		reply.PutRight(file, mach.MoveSend)
+		return nil
+	case 45201: // door_reauth
+		var own taken
+		file := own.send(req)
+		uids := req.TakeInt32s(maxItems)
+		gids := req.TakeInt32s(maxItems)
+		if req.End() != nil {
+			own.release(ctx)
+			return mach.MigBadArguments
+		}
+		newfile, err := s.DoorReauth(ctx, file, uids, gids)
+		if err != nil {
+			own.release(ctx)
+			return err
+		}
+		reply.PutRight(newfile, mach.MoveSend)
+		return nil
+	case 45202: // door_info
+		if req.End() != nil {
+			return mach.MigBadArguments
+		}
+		text, err := s.DoorInfo(ctx)
+		if err != nil {
+			return err
+		}
+		putData(reply, text)
+		return nil
+	}
+	return mach.MigBadID
+}
+
 // interfaces has the interfaces in the order of the description.
 var interfaces = [...]iface{
 	{"FS", func(x any) bool { _, ok := x.(FSServer); return ok }, dispatchFS},
@@ -4782,6 +4950,8 @@ var interfaces = [...]iface{
 	{"IIoctl", func(x any) bool { _, ok := x.(IIoctlServer); return ok }, dispatchIIoctl},
 	{"RIoctl", func(x any) bool { _, ok := x.(RIoctlServer); return ok }, dispatchRIoctl},
 	{"TIoctl", func(x any) bool { _, ok := x.(TIoctlServer); return ok }, dispatchTIoctl},
+	{"Netmsg", func(x any) bool { _, ok := x.(NetmsgServer); return ok }, dispatchNetmsg},
+	{"NetmsgDoor", func(x any) bool { _, ok := x.(NetmsgDoorServer); return ok }, dispatchNetmsgDoor},
 }
 
 // interfaceOf returns the index in interfaces of the one that has the routine id, or -1.
@@ -4829,6 +4999,10 @@ func interfaceOf(id int32) int {
 		return 19
 	case 156003, 156004, 156013, 156014, 156016, 156019, 156020, 156021, 156022, 156026, 156027, 156094, 156095, 156096, 156202, 156203, 156204, 156205, 156206, 156207, 156208, 156209, 156210, 156211, 156212, 156214, 156215, 156218, 156219, 156220, 156221, 156222, 156223:
 		return 20
+	case 45000, 45001, 45002, 45003:
+		return 21
+	case 45200, 45201, 45202:
+		return 22
 	}
 	return -1
 }

@@ -286,6 +286,13 @@ var stubs = []stub{
 	{156221, "tioctl_tiocsdtr", nil, nil, true, TIoctlTiocsdtr},
 	{156222, "tioctl_tioccbrk", nil, nil, true, TIoctlTioccbrk},
 	{156223, "tioctl_tiocsbrk", nil, nil, true, TIoctlTiocsbrk},
+	{45000, "netmsg_getroot", []string{"string", "string", "right", "ints", "ints", "i32"}, []string{"i32", "string", "S"}, true, NetmsgGetroot},
+	{45001, "netmsg_status", nil, []string{"data"}, true, NetmsgStatus},
+	{45002, "netmsg_reconnect", []string{"string"}, nil, true, NetmsgReconnect},
+	{45003, "netmsg_trace", []string{"i64", "i32"}, []string{"i64", "data"}, true, NetmsgTrace},
+	{45200, "door_getroot", []string{"string", "right", "ints", "ints", "i32"}, []string{"i32", "string", "S"}, true, DoorGetroot},
+	{45201, "door_reauth", []string{"cs", "ints", "ints"}, []string{"S"}, true, DoorReauth},
+	{45202, "door_info", nil, []string{"data"}, true, DoorInfo},
 }
 
 // recorder serves everything: it is given the arguments and returns the results.
@@ -1493,4 +1500,38 @@ func (x recorder) TIoctlTioccbrk(ctx context.Context) error {
 
 func (x recorder) TIoctlTiocsbrk(ctx context.Context) error {
 	return x.serve("tioctl_tiocsbrk", nil)
+}
+
+func (x recorder) NetmsgGetroot(ctx context.Context, node string, export string, dotdot mach.Port, uids []int32, gids []int32, flags int32) (doRetry int32, retryName string, file mach.Port, err error) {
+	err = x.serve("netmsg_getroot", []any{node, export, dotdot, uids, gids, flags}, &doRetry, &retryName, &file)
+	return
+}
+
+func (x recorder) NetmsgStatus(ctx context.Context) (text []byte, err error) {
+	err = x.serve("netmsg_status", nil, &text)
+	return
+}
+
+func (x recorder) NetmsgReconnect(ctx context.Context, node string) error {
+	return x.serve("netmsg_reconnect", []any{node})
+}
+
+func (x recorder) NetmsgTrace(ctx context.Context, cursor int64, wait int32) (next int64, text []byte, err error) {
+	err = x.serve("netmsg_trace", []any{cursor, wait}, &next, &text)
+	return
+}
+
+func (x recorder) DoorGetroot(ctx context.Context, export string, dotdot mach.Port, uids []int32, gids []int32, flags int32) (doRetry int32, retryName string, file mach.Port, err error) {
+	err = x.serve("door_getroot", []any{export, dotdot, uids, gids, flags}, &doRetry, &retryName, &file)
+	return
+}
+
+func (x recorder) DoorReauth(ctx context.Context, file mach.Port, uids []int32, gids []int32) (newfile mach.Port, err error) {
+	err = x.serve("door_reauth", []any{file, uids, gids}, &newfile)
+	return
+}
+
+func (x recorder) DoorInfo(ctx context.Context) (text []byte, err error) {
+	err = x.serve("door_info", nil, &text)
+	return
 }

@@ -1,0 +1,569 @@
+// Package bridge is the Mach side of netmsg: it receives the messages that tasks
+// send to proxies, delivers those of other nodes, and does with the kernel
+// what the table of rights ([rights.Node]) decides.
+//
+// # How it works
+//
+// One goroutine receives from a port set with all proxies, so that what tasks
+// send is seen in the order in which the kernel queued it. The table is behind one
+// lock; each event goes in, and what is to be done about it is done before the
+// next. Nothing that is done under the lock waits: a delivery to a port whose queue
+// is full goes on in a goroutine of its own, and those after it to the same
+// port wait for it, but nobody else does.
+//
+// The kernel's notice that a proxy has no senders comes to the proxy itself,
+// by a send-once right, of which only the kernel has one: a message with the same id
+// that a task sends comes by a send right, and is carried like any other (T5). And it
+// comes after all that those senders had sent. Notices of dead names come to a port
+// that nobody else has a right to.
+//
+// Out-of-line memory of a message may be paged by anybody. It is copied by the
+// kernel ([mach.CopyMemory]), in a goroutine, with a deadline; what the same
+// proxy gets after it waits.
+//
+// # Place in the house
+//
+// It stands on netmsg/rights, netmsg/wire and package mach. Sessions are given
+// to it by who makes them ([Bridge.Connected]).
+package bridge
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"hurdlab/mach"
+	"hurdlab/netmsg/rights"
+	"hurdlab/netmsg/wire"
+)
+
+// A Session carries records to one peer. Its methods do not wait.
+type Session interface {
+	// Send puts a record into the session.
+	Send(r *rights.Record)
+	// Flush sees that what has been put goes out. It may write itself, but not
+	// wait for the peer.
+	Flush()
+	// Close ends the session. [Bridge.Lost] need not be called any more.
+	Close(err *rights.ProtocolError)
+}
+
+// Config is what a Bridge is made with. Only Self is needed.
+type Config struct {
+	Self   rights.Incarnation
+	Limits rights.Limits
+	// Dial is asked for a session with a node. It does not wait; Connected or
+	// Unreachable answers.
+	Dial func(node rights.NodeID)
+	// Door makes the right that a peer is offered: a send right, the callee's.
+	Door func(peer rights.NodeID) (mach.Port, error)
+	// Reauthenticate makes the port for what file, a right of node, is to a user:
+	// see intercept.go. Nil: io_reauthenticate is carried like other messages.
+	Reauthenticate func(ctx context.Context, node rights.NodeID, file mach.Port, uids, gids []int32) (mach.Port, error)
+	// Auth is the authentication handle for that, borrowed.
+	Auth mach.Port
+	// Log is told what nobody else is; nil drops it.
+	Log func(format string, args ...any)
+	// Trace, if not nil, is told of each message. It must be quick.
+	Trace func(Event)
+}
+
+// An Event is a message that has passed.
+type Event struct {
+	Peer  rights.NodeID
+	Out   bool // from a task of this node
+	ID    int32
+	Bytes int
+	// Reply tells requests from their answers: of a request, the identity of the
+	// right to reply; of an answer, the one that it goes to. Zero if there is none.
+	Reply  rights.ID
+	Answer bool
+}
+
+// A Bridge is a node's netmsg.
+type Bridge struct {
+	config Config
+	set    *mach.PortSet
+	notify mach.Port // where notices of dead names come to
+	marker mach.Port // what markers of Flush come from: see receive.go
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   chan struct{}
+	copies chan struct{} // copies of memory that are being made
+
+	mu       sync.Mutex
+	node     *rights.Node
+	ports    map[rights.Port]*port
+	names    map[mach.Port]*port // of those, by the names that messages have them under
+	spare    []mach.Port         // receive rights in the set, to be once proxies again
+	reauths  int                 // under way
+	sessions map[rights.NodeID]*link
+	stats    Stats
+	list     []wire.PortRight // room for one message's
+}
+
+// Stats count what a bridge has done.
+type Stats struct {
+	Out, In           uint64 // messages
+	BytesOut, BytesIn uint64
+	Waited            uint64 // deliveries that found a full queue
+	Failed            uint64 // that found a dead port
+	Refused           uint64 // messages of tasks that cannot be carried
+	Proxies, Ports    int    // now
+	Table             rights.Stats
+}
+
+// A link is the session with a peer.
+type link struct {
+	Session
+	peer  rights.Incarnation
+	door  mach.Port // the peer's: a send right, or null
+	dirty bool      // something was sent that was not flushed
+	came  chan struct{}
+}
+
+// A port is a port of the node that the table knows.
+type port struct {
+	id    rights.Port
+	name  mach.Port
+	proxy bool // its receive right is netmsg's
+	once  bool
+
+	watched bool
+	paused  bool   // by the table
+	held    bool   // by what is in pending
+	used    bool   // the once right of a proxy has been used
+	gone    bool   // killed or forgotten
+	made    uint32 // rights made from a proxy
+	armed   uint32 // Made of the request that the kernel has, if notify is set
+	notify  bool
+
+	out     []*delivery // to it, that wait
+	pending []arrival   // from it, that wait for the first's memory
+}
+
+// maxPending is how many messages of a proxy wait for memory before it is not
+// received from any more.
+const maxPending = 16
+
+// maxCopies bounds the copies of memory that are being made, each of which takes a
+// thread. copyTime is how long one may take.
+const (
+	maxCopies = 32
+	copyTime  = 10 * time.Second
+)
+
+// New makes a bridge, which works until Close.
+func New(c Config) (*Bridge, error) {
+	if c.Log == nil {
+		c.Log = func(string, ...any) {}
+	}
+	if c.Dial == nil {
+		c.Dial = func(rights.NodeID) {}
+	}
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	b := &Bridge{
+		config: c,
+		node: rights.New(rights.Config{Self: c.Self, Limits: c.Limits, Key: func(num uint64) (k rights.Key) {
+			h := hmac.New(sha256.New, secret)
+			h.Write(binary.LittleEndian.AppendUint64(nil, num))
+			copy(k[:], h.Sum(nil))
+			return k
+		}}),
+		ports:    make(map[rights.Port]*port),
+		names:    make(map[mach.Port]*port),
+		sessions: make(map[rights.NodeID]*link),
+		copies:   make(chan struct{}, maxCopies),
+		done:     make(chan struct{}),
+	}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	var err error
+	if b.set, err = mach.NewPortSet(); err != nil {
+		return nil, fmt.Errorf("netmsg: %w", err)
+	}
+	if b.notify, err = b.newMember(); err != nil {
+		return nil, fmt.Errorf("netmsg: %w", err)
+	}
+	go b.receive()
+	return b, nil
+}
+
+// newMember makes a receive right in the set.
+func (b *Bridge) newMember() (mach.Port, error) {
+	p, err := mach.PortAllocate(mach.TaskSelf(), mach.RightReceive)
+	if err != nil {
+		return mach.Null, err
+	}
+	if err := b.set.Add(p); err != nil {
+		_ = mach.DestroyReceive(p)
+		return mach.Null, err
+	}
+	return p, nil
+}
+
+// Close ends all sessions and gives back everything.
+func (b *Bridge) Close() error {
+	b.mu.Lock()
+	for id, l := range b.sessions {
+		l.Session.Close(&rights.ProtocolError{Code: rights.CodeBye, Text: "netmsg ends"})
+		b.lost(id)
+	}
+	b.finish()
+	b.cancel()
+	<-b.done
+	_ = mach.DestroyReceive(b.notify)
+	for _, p := range b.spare {
+		_ = mach.DestroyReceive(p)
+	}
+	return b.set.Close()
+}
+
+// Connected gives the bridge a session with a peer, which allows window messages to
+// one right and budget bytes in all that are not delivered. A session with the same
+// node that the bridge has is over.
+func (b *Bridge) Connected(peer rights.Incarnation, window, budget int, s Session) {
+	var door mach.Port
+	if b.config.Door != nil {
+		var err error
+		if door, err = b.config.Door(peer.Node); err != nil {
+			b.config.Log("no door for %v: %v", peer.Node, err)
+		}
+	}
+	b.mu.Lock()
+	defer b.finish()
+	if b.sessions[peer.Node] != nil {
+		b.lost(peer.Node)
+	}
+	b.sessions[peer.Node] = &link{Session: s, peer: peer, came: make(chan struct{})}
+	b.node.Connected(peer, window, budget)
+	b.act()
+	if door.Valid() {
+		b.node.Offer(peer.Node, b.local(door).id)
+		b.act()
+	}
+}
+
+// Lost says that the session s with a peer is over, unless there is another by now.
+func (b *Bridge) Lost(peer rights.NodeID, s Session) {
+	b.mu.Lock()
+	defer b.finish()
+	if l := b.sessions[peer]; l != nil && l.Session == s {
+		b.lost(peer)
+	}
+}
+
+// lost forgets a session.
+func (b *Bridge) lost(peer rights.NodeID) {
+	l := b.sessions[peer]
+	delete(b.sessions, peer)
+	b.node.Lost(peer)
+	b.act()
+	b.giveDoor(l)
+}
+
+func (b *Bridge) giveDoor(l *link) {
+	if l.door.Valid() {
+		_ = mach.Deallocate(l.door) // a send right, or what is left of one: a dead name
+		l.door = mach.Null
+	}
+}
+
+// Unreachable answers Dial.
+func (b *Bridge) Unreachable(node rights.NodeID) {
+	b.mu.Lock()
+	defer b.finish()
+	b.node.Unreachable(node)
+	b.act()
+}
+
+// Receive gives the bridge a record of the session s.
+func (b *Bridge) Receive(peer rights.NodeID, s Session, r *rights.Record) {
+	b.mu.Lock()
+	defer b.finish()
+	l := b.sessions[peer]
+	if l == nil || l.Session != s {
+		return
+	}
+	if r.Type == rights.RecMessage && r.Message != nil {
+		b.stats.In++
+		b.stats.BytesIn += uint64(r.Message.Body.Size())
+		b.trace(peer, false, r)
+	}
+	b.node.Receive(peer, *r)
+	b.act()
+}
+
+// Door returns the right that a peer has offered, which is the bridge's and may die
+// at any time. It waits for the offer of a session that has just begun. The error
+// is that there is no session.
+func (b *Bridge) Door(ctx context.Context, peer rights.NodeID) (mach.Port, error) {
+	b.mu.Lock()
+	l := b.sessions[peer]
+	b.mu.Unlock()
+	if l == nil {
+		return mach.Null, ErrNoSession
+	}
+	select {
+	case <-l.came:
+	case <-ctx.Done():
+		return mach.Null, context.Cause(ctx)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !l.door.Valid() {
+		return mach.Null, ErrNoSession
+	}
+	return l.door, nil
+}
+
+// ErrNoSession is that there is no session with a node.
+var ErrNoSession = errors.New("there is no session with that node")
+
+// Peers lists the peers that there are sessions with.
+func (b *Bridge) Peers() []rights.Incarnation {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var list []rights.Incarnation
+	for _, l := range b.sessions {
+		list = append(list, l.peer)
+	}
+	return list
+}
+
+// Stats returns the counts.
+func (b *Bridge) Stats() Stats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.stats
+	for _, p := range b.ports {
+		if p.proxy {
+			s.Proxies++
+		} else {
+			s.Ports++
+		}
+	}
+	s.Table = b.node.Stats()
+	return s
+}
+
+// finish unlocks, and flushes the sessions that something was put into.
+func (b *Bridge) finish() {
+	var few [4]*link
+	dirty := few[:0]
+	for _, l := range b.sessions {
+		if l.dirty {
+			l.dirty = false
+			dirty = append(dirty, l)
+		}
+	}
+	b.mu.Unlock()
+	for _, l := range dirty {
+		l.Flush()
+	}
+}
+
+// local returns the port of a name that came with a right of this node's or of a
+// proxy.
+func (b *Bridge) local(name mach.Port) *port {
+	p := b.names[name]
+	if p == nil {
+		p = &port{id: b.node.NewPort(), name: name}
+		b.names[name] = p
+		b.ports[p.id] = p
+	}
+	return p
+}
+
+func (b *Bridge) forget(p *port) {
+	p.gone = true
+	delete(b.ports, p.id)
+	if b.names[p.name] == p {
+		delete(b.names, p.name)
+	}
+}
+
+// act does what the table wants done, until it wants nothing.
+func (b *Bridge) act() {
+	for {
+		actions := b.node.Actions()
+		if len(actions) == 0 {
+			return
+		}
+		for _, a := range actions {
+			if err := b.do(a); err != nil {
+				b.config.Log("%T: %v", a, err)
+			}
+		}
+	}
+}
+
+func (b *Bridge) do(a rights.Action) error {
+	self := mach.TaskSelf()
+	switch a := a.(type) {
+	case rights.Transmit:
+		l := b.sessions[a.Peer]
+		if l == nil {
+			return nil // it is being closed
+		}
+		if a.Record.Type == rights.RecMessage && a.Record.Message != nil {
+			b.stats.Out++
+			b.stats.BytesOut += uint64(a.Record.Message.Body.Size())
+			b.trace(a.Peer, true, &a.Record)
+		}
+		l.Send(&a.Record)
+		l.dirty = true
+		return nil
+	case rights.Dial:
+		b.config.Dial(a.Node)
+		return nil
+	case rights.Close:
+		if l := b.sessions[a.Peer]; l != nil {
+			delete(b.sessions, a.Peer)
+			b.config.Log("session with %v: %v", a.Peer, a.Err)
+			l.Session.Close(a.Err)
+			b.giveDoor(l)
+		}
+		return nil
+	case rights.Deliver:
+		b.deliver(a)
+		return nil
+	case rights.NewProxy:
+		return b.newProxy(a)
+	case rights.Offered:
+		p := b.ports[a.Port]
+		p.made++
+		if err := mach.PortInsertRight(self, p.name, p.name, mach.MakeSend); err != nil {
+			return err
+		}
+		l := b.sessions[a.Peer]
+		if l == nil || l.door.Valid() {
+			return mach.Deallocate(p.name)
+		}
+		l.door = p.name
+		close(l.came)
+		return nil
+	case rights.Discard:
+		if body, ok := a.Body.(*wire.Body); ok && body.Release != nil {
+			body.Release()
+		}
+		return nil
+	}
+	// The others are about one port.
+	switch a := a.(type) {
+	case rights.Kill:
+		return b.kill(b.ports[a.Port])
+	case rights.Arm:
+		p := b.ports[a.Port]
+		p.armed, p.notify = a.Made, true
+		return mach.RequestNotification(p.name, mach.NotifyNoSenders, a.Made, p.name)
+	case rights.Pause:
+		p := b.ports[a.Port]
+		p.paused = true
+		return b.membership(p)
+	case rights.Resume:
+		p := b.ports[a.Port]
+		p.paused = false
+		return b.membership(p)
+	case rights.Watch:
+		p := b.ports[a.Port]
+		p.watched = true
+		return mach.RequestNotification(p.name, mach.NotifyDeadName, 1, b.notify)
+	case rights.Drop:
+		p := b.ports[a.Port]
+		if a.Kind == rights.Receive {
+			return mach.DestroyReceive(p.name)
+		}
+		return mach.Deallocate(p.name)
+	case rights.Forget:
+		if p := b.ports[a.Port]; p != nil {
+			b.forget(p)
+		}
+		return nil
+	case rights.Extinguish:
+		return mach.Deallocate(b.ports[a.Port].name)
+	case rights.Adopt:
+		return b.adopt(b.ports[a.Port])
+	case rights.Flush:
+		return b.flush(b.ports[a.Port])
+	case rights.Yield:
+		return b.yield(b.ports[a.Port], a.Front)
+	}
+	return fmt.Errorf("what is %T?", a)
+}
+
+// newProxy makes a proxy. One without a port, because the kernel has no more, is a
+// proxy that is dead: it has no name.
+func (b *Bridge) newProxy(a rights.NewProxy) error {
+	p := &port{id: a.Port, proxy: true, once: a.Once}
+	b.ports[p.id] = p
+	if n := len(b.spare); a.Once && n > 0 {
+		p.name, b.spare = b.spare[n-1], b.spare[:n-1]
+	} else {
+		var err error
+		if p.name, err = b.newMember(); err != nil {
+			p.name = mach.Dead
+			return err
+		}
+	}
+	b.names[p.name] = p
+	return nil
+}
+
+// maxSpare bounds the receive rights that wait to be used again: those of answers,
+// one for each call that is under way.
+const maxSpare = 64
+
+func (b *Bridge) kill(p *port) error {
+	b.forget(p)
+	if p.name == mach.Dead {
+		return nil
+	}
+	if p.once && p.used && !p.paused && !p.held && len(b.spare) < maxSpare {
+		// Nobody has a right to it any more.
+		b.spare = append(b.spare, p.name)
+		return nil
+	}
+	return mach.DestroyReceive(p.name)
+}
+
+// membership puts a proxy into the set, or takes it out, as it should be.
+func (b *Bridge) membership(p *port) error {
+	if p.gone || !p.proxy || p.name == mach.Dead {
+		return nil
+	}
+	if p.paused || p.held {
+		return b.set.Remove(p.name)
+	}
+	return b.set.Add(p.name)
+}
+
+func (b *Bridge) trace(peer rights.NodeID, out bool, r *rights.Record) {
+	if b.config.Trace == nil {
+		return
+	}
+	body := r.Message.Body.(*wire.Body)
+	e := Event{Peer: peer, Out: out, ID: body.ID(), Bytes: body.Size()}
+	if r.Once {
+		e.Reply, e.Answer = r.ID, true
+	} else if body.Reply() != 0 && len(r.Message.Rights) > 0 {
+		e.Reply = r.Message.Rights[0].ID
+	}
+	b.config.Trace(e)
+}
+
+func kindOf(t mach.Type) rights.Kind {
+	switch t {
+	case mach.MoveReceive:
+		return rights.Receive
+	case mach.MoveSendOnce:
+		return rights.SendOnce
+	}
+	return rights.Send
+}

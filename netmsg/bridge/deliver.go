@@ -1,0 +1,242 @@
+package bridge
+
+import (
+	"errors"
+
+	"hurdlab/mach"
+	machwire "hurdlab/mach/wire"
+	"hurdlab/netmsg/rights"
+	"hurdlab/netmsg/wire"
+)
+
+// A delivery waits to be sent.
+type delivery struct {
+	id     uint64
+	m      *mach.Message // with rights that are its own
+	resend bool          // as the kernel has written it back
+}
+
+// slow reports whether a message may be one that the kernel itself is to answer, which
+// it does within the send, and which may then take long: vm_map waits for a
+// memory object. What they are for cannot be seen from a right; servers have
+// other ids, but for pagers, who do not mind.
+func slow(id int32) bool {
+	return id >= 2000 && id < 2900 || id >= 3200 && id < 3300 || id >= 4000 && id < 5000
+}
+
+// deliver sends a message of another node to a port of this one, or sees that it
+// is sent later.
+func (b *Bridge) deliver(d rights.Deliver) {
+	to := b.ports[d.To]
+	body := d.Message.Body.(*wire.Body)
+	later := len(to.out) > 0 || slow(body.ID())
+	m, list, err := b.message(to, d, later)
+	if err != nil {
+		// The message does not fit this node. What is in it has been given back.
+		b.config.Log("message %d for %v: %v", body.ID(), to.name, err)
+		b.stats.Failed++
+		b.node.Delivered(d.Delivery)
+		return
+	}
+	if later {
+		b.wait(to, &delivery{id: d.Delivery, m: m})
+		return
+	}
+	full, err := mach.TrySend(m, false)
+	switch {
+	case full:
+		b.stats.Waited++
+		b.wait(to, &delivery{id: d.Delivery, m: m, resend: true})
+		return
+	case errors.Is(err, mach.SendInvalidDest):
+		b.stats.Failed++
+		b.giveBack(list)
+		if d.Once {
+			_ = mach.Deallocate(to.name)
+		}
+		mach.Reset(m, 0)
+	case err != nil:
+		b.config.Log("message %d for %v: %v", body.ID(), to.name, err)
+		b.stats.Failed++
+	}
+	b.node.Delivered(d.Delivery)
+}
+
+// wait has a goroutine send d when that can be.
+func (b *Bridge) wait(to *port, d *delivery) {
+	to.out = append(to.out, d)
+	if len(to.out) == 1 {
+		go b.send(to)
+	}
+}
+
+// send sends what waits for a port, one after the other.
+func (b *Bridge) send(to *port) {
+	for {
+		b.mu.Lock()
+		d := to.out[0]
+		b.mu.Unlock()
+		var err error
+		full := d.resend
+		if !full {
+			full, err = mach.TrySend(d.m, true)
+		}
+		if full {
+			err = mach.Resend(b.ctx, d.m)
+		}
+		if errors.Is(err, mach.SendInvalidDest) {
+			mach.Destroy(d.m) // all rights in it are its own
+		}
+		b.mu.Lock()
+		if err != nil {
+			b.stats.Failed++
+		}
+		to.out[0] = nil
+		to.out = to.out[1:]
+		more := len(to.out) > 0
+		b.node.Delivered(d.id)
+		b.act()
+		b.finish()
+		if !more {
+			return
+		}
+	}
+}
+
+// message makes the message of a delivery. With own, all rights in it, and that
+// which it goes to, are references of its own; else it says how they are to
+// be made.
+func (b *Bridge) message(to *port, d rights.Deliver, own bool) (*mach.Message, []made, error) {
+	body := d.Message.Body.(*wire.Body)
+	for first, end := range body.Arrays() {
+		own = own || b.mixed(d.Message.Rights[first:end])
+	}
+	list := make([]made, len(d.Message.Rights))
+	ports := make([]wire.PortRight, len(d.Message.Rights))
+	for i, r := range d.Message.Rights {
+		list[i] = b.make(r, own)
+		ports[i] = list[i].PortRight
+	}
+	m := mach.NewMessage(0)
+	if err := body.ToMach(m, machwire.Native, ports, nil); err != nil {
+		mach.Reset(m, 0)
+		b.giveBack(list)
+		if d.Once {
+			_ = mach.Deallocate(to.name)
+		}
+		return nil, nil, err
+	}
+	switch {
+	case d.Once:
+		m.SetDest(to.name, mach.MoveSendOnce)
+	case !own:
+		m.SetDest(to.name, mach.CopySend)
+	case mach.PortModRefs(mach.TaskSelf(), to.name, mach.RightSend, 1) == nil:
+		m.SetDest(to.name, mach.MoveSend)
+	default:
+		// Dead: the send will fail, and give everything back.
+		m.SetDest(mach.Dead, mach.MoveSend)
+	}
+	return m, list, nil
+}
+
+// A made is a right in a message, and what becomes of it if it is not sent.
+type made struct {
+	wire.PortRight
+	proxy bool // made from a proxy
+}
+
+// mixed reports whether rights of one array are to be made in different ways.
+func (b *Bridge) mixed(list []rights.LocalRight) bool {
+	proxies, others := false, false
+	for _, r := range list {
+		if r.Kind == rights.Send || r.Kind == rights.SendOnce {
+			if b.ports[r.Port].proxy {
+				proxies = true
+			} else {
+				others = true
+			}
+		}
+	}
+	return proxies && others
+}
+
+// make makes a right to be sent, or says how it is to be made.
+func (b *Bridge) make(r rights.LocalRight, own bool) made {
+	self := mach.TaskSelf()
+	switch r.Kind {
+	case rights.Null:
+		return made{}
+	case rights.Dead:
+		return made{PortRight: wire.PortRight{Port: mach.Dead}}
+	}
+	p := b.ports[r.Port]
+	dead := made{PortRight: wire.PortRight{Port: mach.Dead}}
+	switch {
+	case p.name == mach.Dead: // a proxy that could not be made
+		return dead
+	case r.Kind == rights.Receive:
+		return made{PortRight: wire.PortRight{Port: p.name, Type: mach.MoveReceive}}
+	case r.Kind == rights.Send && p.proxy:
+		p.made++
+		if !own {
+			return made{wire.PortRight{Port: p.name, Type: mach.MakeSend}, true}
+		}
+		if err := mach.PortInsertRight(self, p.name, p.name, mach.MakeSend); err != nil {
+			b.config.Log("right to a proxy: %v", err)
+			return dead
+		}
+		return made{PortRight: wire.PortRight{Port: p.name, Type: mach.MoveSend}}
+	case r.Kind == rights.Send:
+		if !own {
+			return made{PortRight: wire.PortRight{Port: p.name, Type: mach.CopySend}}
+		}
+		if mach.PortModRefs(self, p.name, mach.RightSend, 1) != nil {
+			return dead // it has died
+		}
+		return made{PortRight: wire.PortRight{Port: p.name, Type: mach.MoveSend}}
+	case p.proxy: // send-once
+		if !own {
+			return made{wire.PortRight{Port: p.name, Type: mach.MakeSendOnce}, true}
+		}
+		once, _, err := mach.PortExtractRight(self, p.name, mach.MakeSendOnce)
+		if err != nil {
+			b.config.Log("right to a proxy: %v", err)
+			return dead
+		}
+		return made{PortRight: wire.PortRight{Port: once, Type: mach.MoveSendOnce}}
+	default:
+		return made{PortRight: wire.PortRight{Port: p.name, Type: mach.MoveSendOnce}}
+	}
+}
+
+// giveBack gives back the rights of a message that was not sent. Those that would
+// have been made from proxies are made, so that the kernel's count is the table's, and
+// given back.
+func (b *Bridge) giveBack(list []made) {
+	self := mach.TaskSelf()
+	for _, r := range list {
+		if !r.Port.Valid() {
+			continue
+		}
+		var err error
+		switch {
+		case r.Type == mach.MakeSend:
+			if err = mach.PortInsertRight(self, r.Port, r.Port, mach.MakeSend); err == nil {
+				err = mach.Deallocate(r.Port)
+			}
+		case r.Type == mach.MakeSendOnce:
+			var once mach.Port
+			if once, _, err = mach.PortExtractRight(self, r.Port, mach.MakeSendOnce); err == nil {
+				err = mach.Deallocate(once)
+			}
+		case r.Type == mach.MoveReceive:
+			err = mach.DestroyReceive(r.Port)
+		case r.Type != mach.CopySend:
+			err = mach.Deallocate(r.Port)
+		}
+		if err != nil {
+			b.config.Log("give back %v: %v", r.Port, err)
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"hurdlab/hurd/proto"
+	"hurdlab/mach"
+	"hurdlab/netmsg/rights"
+	"hurdlab/netmsg/wire"
+)
+
+// Requests that cannot do what they are for when they are merely carried.
+const (
+	idReauthenticate = 21014
+	idMap            = 21018
+	idMapCntl        = 21019
+	idPagerInit      = mach.IDPagerInit
+)
+
+// maxReauth bounds the calls of io_reauthenticate that are under way, and reauthTime
+// how long one may take.
+const (
+	maxReauth  = 256
+	reauthTime = time.Minute
+)
+
+// intercept answers some requests here. It reports whether it has taken a.
+func (b *Bridge) intercept(p *port, a arrival) bool {
+	switch a.body.ID() {
+	case idMap, idMapCntl:
+		// A kernel here cannot use the memory objects of a kernel there. Clients,
+		// such as the exec server, read instead.
+		b.answer(a, proto.EOPNOTSUPP)
+		return true
+	case idPagerInit:
+		// This kernel asks a memory object of another node for its pages. Nobody
+		// there could answer: who maps must not wait for it.
+		if len(a.list) == 0 || a.list[0].Type != mach.MoveSend && len(a.list) < 2 {
+			return false
+		}
+		a.list = append([]wire.PortRight(nil), a.list...)
+		go func() {
+			for _, r := range a.list {
+				if r.Type == mach.MoveSend && r.Port.Valid() {
+					_ = mach.MemoryObjectDestroy(r.Port, mach.KernReturn(proto.EOPNOTSUPP))
+					break
+				}
+			}
+			b.destroy(a)
+		}()
+		return true
+	case idReauthenticate:
+		return b.reauthenticate(p, a)
+	}
+	return false
+}
+
+// answer answers a request with a code, and destroys what is in it.
+func (b *Bridge) answer(a arrival, code mach.KernReturn) {
+	if a.body.Reply() != 0 {
+		r := a.list[0]
+		a.list = a.list[1:]
+		m := mach.NewMessage(a.body.ID() + 100)
+		m.PutInt32(int32(code))
+		m.SetDest(r.Port, r.Type)
+		if full, err := mach.TrySend(m, false); full || err != nil {
+			mach.Destroy(m)
+		}
+	}
+	b.destroy(a)
+}
+
+// reauthenticate plays the server's part in a rendezvous of this node's
+// authentication server: the server's own could never meet a client from here.
+//
+// The client gets its new port before it can be known who it is. So it gets a right to
+// a port that nobody receives from yet, and when the peer's door has given the
+// file for that user, that port becomes the proxy of it.
+func (b *Bridge) reauthenticate(p *port, a arrival) bool {
+	node := b.node.Route(p.id)
+	first := 0
+	if a.body.Reply() != 0 {
+		first = 1
+	}
+	if b.config.Reauthenticate == nil || node == "" || p.once || len(a.list) != first+1 || a.list[first].Type != mach.MoveSend {
+		return false
+	}
+	rendezvous := a.list[first].Port
+	a.list[first].Port = mach.Null
+	if b.reauths >= maxReauth {
+		a.list[first].Port = rendezvous
+		b.answer(a, proto.EAGAIN)
+		return true
+	}
+	b.reauths++
+	b.answer(a, mach.KernSuccess)
+	go func() {
+		err := b.becomeUser(p, node, rendezvous)
+		b.mu.Lock()
+		b.reauths--
+		b.mu.Unlock()
+		if err != nil {
+			b.config.Log("io_reauthenticate at a file of %v: %v", node, err)
+		}
+	}()
+	return true
+}
+
+func (b *Bridge) becomeUser(p *port, node rights.NodeID, rendezvous mach.Port) error {
+	ctx, cancel := context.WithTimeout(b.ctx, reauthTime)
+	defer cancel()
+	self := mach.TaskSelf()
+	stand, err := mach.PortAllocate(self, mach.RightReceive)
+	if err != nil {
+		_ = mach.Deallocate(rendezvous)
+		return err
+	}
+	fail := func(err error) error {
+		_ = mach.DestroyReceive(stand) // and the client has a dead name
+		return err
+	}
+	uids, _, gids, _, err := proto.AuthServerAuthenticate(ctx, b.config.Auth, proto.Move(rendezvous), proto.Make(stand))
+	if err != nil {
+		return fail(err)
+	}
+	file, err := b.ownRight(p)
+	if err != nil {
+		return fail(err)
+	}
+	got, err := b.config.Reauthenticate(ctx, node, file, uids, gids)
+	_ = mach.Deallocate(file)
+	if err != nil {
+		return fail(err)
+	}
+	if err := b.standIn(got, stand); err != nil {
+		_ = mach.Deallocate(got)
+		return fail(err)
+	}
+	return nil
+}
+
+// ownRight makes a send right to a proxy for this task, outside the count of those
+// made for others.
+func (b *Bridge) ownRight(p *port) (mach.Port, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p.gone {
+		return mach.Null, proto.EIEIO
+	}
+	self := mach.TaskSelf()
+	if err := mach.PortInsertRight(self, p.name, p.name, mach.MakeSend); err != nil {
+		return mach.Null, err
+	}
+	return p.name, mach.PortSetMakeSendCount(self, p.name, p.made)
+}
+
+// standIn makes the receive right stand, from which one send right has been made, the
+// proxy that got is the one send right of. It consumes both if it succeeds.
+func (b *Bridge) standIn(got, stand mach.Port) error {
+	b.mu.Lock()
+	defer b.finish()
+	q := b.names[got]
+	if q == nil || !q.proxy || q.once || q.made != 1 || len(q.pending) > 0 {
+		return fmt.Errorf("the peer's answer is no right of its own")
+	}
+	delete(b.names, got)
+	err := mach.DestroyReceive(got)
+	if derr := mach.Deallocate(got); err == nil {
+		err = derr
+	}
+	q.name = stand
+	b.names[stand] = q
+	if q.notify && err == nil {
+		err = mach.RequestNotification(stand, mach.NotifyNoSenders, q.armed, stand)
+	}
+	if err == nil {
+		err = b.membership(q)
+	}
+	if err != nil {
+		b.config.Log("stand in for %v: %v", got, err)
+	}
+	return nil
+}

@@ -1,0 +1,329 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"hurdlab/mach"
+	machwire "hurdlab/mach/wire"
+	"hurdlab/netmsg/rights"
+	"hurdlab/netmsg/wire"
+)
+
+// An arrival is a message from a proxy that waits: for its own memory, or behind one
+// that does.
+type arrival struct {
+	m  *mach.Message // with memory that is to be copied, or
+	by mach.Type     // the right that it came by
+	// what has been taken apart.
+	body *wire.Body
+	list []wire.PortRight
+}
+
+// receive receives from the set until the bridge is closed.
+func (b *Bridge) receive() {
+	defer close(b.done)
+	m := mach.NewMessage(0)
+	for {
+		if err := b.set.Receive(b.ctx, m); err != nil {
+			if b.ctx.Err() == nil {
+				b.config.Log("netmsg receives no more: %v", err)
+			}
+			return
+		}
+		name, by := m.Local()
+		if name == b.notify {
+			b.notice(m)
+			continue
+		}
+		if hasMemory(m) {
+			// Its bytes are the goroutine's that copies its memory.
+			own := mach.NewMessage(0)
+			bytes := append([]byte(nil), m.Buffer(0)...)
+			if err := own.Load(machwire.Native, bytes, nil); err != nil {
+				mach.Destroy(m)
+				continue
+			}
+			mach.Reset(m, 0)
+			b.arrived(name, arrival{m: own, by: by})
+			continue
+		}
+		body, list, err := wire.FromMach(m, b.list[:0])
+		if err != nil {
+			b.refuse(m, err)
+			continue
+		}
+		freeMemory(m)
+		b.list = list
+		b.arrived(name, arrival{by: by, body: body, list: list})
+	}
+}
+
+// hasMemory reports whether a message has out-of-line data. Arrays of rights
+// that are out of line are in memory that the kernel has made.
+func hasMemory(m *mach.Message) bool {
+	if !m.Complex() {
+		return false
+	}
+	for it, err := range m.Items() {
+		if err != nil {
+			return false
+		}
+		if it.OOL && !it.Type.IsRight() && it.Size() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// freeMemory frees the out-of-line memory of a message that has been taken apart, and
+// makes m ready to be used again.
+func freeMemory(m *mach.Message) {
+	if m.Complex() {
+		for it, err := range m.Items() {
+			if err != nil {
+				break
+			}
+			if it.OOL && it.Dealloc && it.Size() > 0 {
+				_ = mach.VMDeallocate(mach.TaskSelf(), uintptr(it.Addr), uintptr(it.Size()))
+			}
+		}
+	}
+	mach.Reset(m, 0)
+}
+
+// refuse destroys a message that cannot be carried, with its rights, so that who
+// waits for an answer learns that there will be none (T2).
+func (b *Bridge) refuse(m *mach.Message, err error) {
+	b.config.Log("message %d refused: %v", m.ID(), err)
+	mach.Destroy(m)
+	b.mu.Lock()
+	b.stats.Refused++
+	b.mu.Unlock()
+}
+
+// arrived takes what has come to a proxy. The list of a is good until it returns.
+func (b *Bridge) arrived(name mach.Port, a arrival) {
+	b.mu.Lock()
+	defer b.finish()
+	p := b.names[name]
+	if p == nil || !p.proxy {
+		// A proxy that has been killed meanwhile.
+		b.destroy(a)
+		return
+	}
+	if a.m == nil && len(p.pending) == 0 {
+		b.sent(p, a)
+		return
+	}
+	if a.m == nil {
+		a.list = append([]wire.PortRight(nil), a.list...)
+	}
+	p.pending = append(p.pending, a)
+	if len(p.pending) == 1 {
+		go b.work(p)
+	} else if len(p.pending) >= maxPending && !p.held {
+		p.held = true
+		_ = b.membership(p)
+	}
+}
+
+// work takes in what waits for the memory of the first in p.pending.
+func (b *Bridge) work(p *port) {
+	for {
+		b.mu.Lock()
+		a := p.pending[0]
+		b.mu.Unlock()
+		var err error
+		if a.m != nil {
+			a.body, a.list, err = b.takeApart(a.m)
+		}
+		b.mu.Lock()
+		if err != nil {
+			b.stats.Refused++
+			b.config.Log("message %d refused: %v", a.m.ID(), err)
+			mach.Destroy(a.m)
+		} else {
+			if p.gone {
+				b.destroy(arrival{body: a.body, list: a.list})
+			} else {
+				b.sent(p, a)
+			}
+		}
+		p.pending[0] = arrival{}
+		p.pending = p.pending[1:]
+		more := len(p.pending) > 0
+		if p.held && len(p.pending) <= maxPending/2 {
+			p.held = false
+			_ = b.membership(p)
+		}
+		b.finish()
+		if !more {
+			return
+		}
+	}
+}
+
+// errMemory is that the memory of a message could not be had.
+var errMemory = errors.New("its memory cannot be read")
+
+// takeApart takes a message with memory apart. After an error the message is whole.
+func (b *Bridge) takeApart(m *mach.Message) (*wire.Body, []wire.PortRight, error) {
+	limit := b.config.Limits.Message
+	if limit <= 0 {
+		limit = 16 << 20
+	}
+	size := uint64(0)
+	for it, err := range m.Items() {
+		if err != nil {
+			return nil, nil, err
+		}
+		if size += it.Size(); size > uint64(limit) {
+			return nil, nil, fmt.Errorf("more than %d bytes", limit)
+		}
+	}
+	select {
+	case b.copies <- struct{}{}:
+	default:
+		return nil, nil, fmt.Errorf("%w: %d other messages wait for theirs", errMemory, maxCopies)
+	}
+	type result struct {
+		body *wire.Body
+		list []wire.PortRight
+		err  error
+	}
+	done := make(chan result, 1)
+	timer := time.NewTimer(copyTime)
+	defer timer.Stop()
+	// The goroutine has a message of its own: it may go on when nobody waits.
+	own := mach.NewMessage(0)
+	bytes := append([]byte(nil), m.Buffer(0)...)
+	if err := own.Load(machwire.Native, bytes, guarded{}); err != nil {
+		<-b.copies
+		return nil, nil, err
+	}
+	go func() {
+		defer func() { <-b.copies }()
+		body, list, err := wire.FromMach(own, nil)
+		done <- result{body, list, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err == nil {
+			freeMemory(m)
+		}
+		return r.body, r.list, r.err
+	case <-timer.C:
+		return nil, nil, fmt.Errorf("%w within %v", errMemory, copyTime)
+	}
+}
+
+// guarded reads out-of-line data that may be paged by anybody.
+type guarded struct{}
+
+func (guarded) Bytes(addr uint64, n int) ([]byte, error) {
+	return mach.CopyMemory(uintptr(addr), n)
+}
+
+// destroy gives back the rights of a message.
+func (b *Bridge) destroy(a arrival) {
+	if a.m != nil {
+		mach.Destroy(a.m)
+		return
+	}
+	for _, r := range a.list {
+		if !r.Port.Valid() {
+			continue
+		}
+		if r.Type == mach.MoveReceive {
+			_ = mach.DestroyReceive(r.Port)
+		} else {
+			_ = mach.Deallocate(r.Port)
+		}
+	}
+}
+
+// sent gives the table a message from the proxy p.
+func (b *Bridge) sent(p *port, a arrival) {
+	if a.by == mach.MoveSendOnce {
+		if !p.once {
+			// Of a proxy of a send right, only the kernel has a send-once right.
+			b.noSenders(p, a)
+			return
+		}
+		p.used = true
+		if mach.Notify(a.body.ID()) == mach.NotifySendOnce && a.body.Rights() == 0 && a.body.Empty() {
+			// Whether the kernel says so, because the right was destroyed, or a task
+			// does: the receiver cannot tell either.
+			b.node.Extinct(p.id)
+			b.act()
+			return
+		}
+	}
+	if b.intercept(p, a) {
+		return
+	}
+	m := rights.LocalMessage{Body: a.body}
+	if len(a.list) > 0 {
+		m.Rights = make([]rights.LocalRight, len(a.list))
+	}
+	for i, r := range a.list {
+		switch {
+		case r.Port == mach.Dead:
+			m.Rights[i].Kind = rights.Dead
+		case r.Port != mach.Null:
+			m.Rights[i] = rights.LocalRight{Kind: kindOf(r.Type), Port: b.local(r.Port).id}
+		}
+	}
+	b.node.Sent(p.id, m)
+	b.act()
+}
+
+// noSenders takes the kernel's notice about the proxy p.
+func (b *Bridge) noSenders(p *port, a arrival) {
+	defer b.destroy(arrival{list: a.list})
+	if mach.Notify(a.body.ID()) != mach.NotifyNoSenders || !p.notify {
+		return // a request that was displaced says so
+	}
+	for it := range a.body.Items() {
+		if it.Type != machwire.Int32 || len(it.Data) != 4 {
+			return
+		}
+		p.notify = false
+		made := uint32(it.Data[0]) | uint32(it.Data[1])<<8 | uint32(it.Data[2])<<16 | uint32(it.Data[3])<<24
+		b.node.NoSenders(p.id, made)
+		b.act()
+		return
+	}
+}
+
+// notice takes a message that has come to the port of notices.
+func (b *Bridge) notice(m *mach.Message) {
+	n, ok, err := mach.TakeNotification(m)
+	if !ok || err != nil || n.Kind != mach.NotifyDeadName {
+		mach.Destroy(m)
+		return
+	}
+	mach.Reset(m, 0)
+	b.mu.Lock()
+	defer b.finish()
+	// The notice has a reference to the name, so that it is not used again yet.
+	if p := b.names[n.Name]; p != nil && p.watched && !p.proxy {
+		p.watched = false
+		b.node.Died(p.id)
+		b.act()
+	}
+	_ = mach.Deallocate(n.Name)
+}
+
+// What follows is about receive rights on the move: section 7 of the protocol.
+
+func (b *Bridge) adopt(p *port) error {
+	return fmt.Errorf("receive rights are not carried yet: %w", context.Canceled)
+}
+
+func (b *Bridge) flush(p *port) error { return b.adopt(p) }
+
+func (b *Bridge) yield(p *port, front []rights.Deliver) error { return b.adopt(p) }

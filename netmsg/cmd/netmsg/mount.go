@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+
+	"hurdlab/hurd"
+	"hurdlab/hurd/ports"
+	"hurdlab/hurd/proto"
+	"hurdlab/hurd/translator"
+	"hurdlab/mach"
+)
+
+// server is where a node's netmsg is.
+const server = "/servers/netmsg"
+
+// errNoServer tells a person what is missing.
+var errNoServer = errors.New("no netmsg runs on this node (" + server + " does not answer as one). " +
+	"Start it: netmsg serve &")
+
+// open opens the port of this node's netmsg.
+func open(ctx context.Context) (mach.Port, error) {
+	p, err := hurd.Self().Lookup(ctx, server, 0, 0)
+	if err != nil {
+		return mach.Null, fmt.Errorf("%w (%w)", errNoServer, err)
+	}
+	return p, nil
+}
+
+// mount is the translator NODE[:EXPORT]. It gives out rights of the other node, and
+// has nothing to do with what they are used for.
+func mount(ctx context.Context, args []string) error {
+	f := flag.NewFlagSet("netmsg", flag.ContinueOnError)
+	if err := f.Parse(args); err != nil || f.NArg() != 1 {
+		return fmt.Errorf("%q is no command and no node\n%s", strings.Join(args, " "), usage)
+	}
+	self := hurd.Self()
+	if !self.Boot.Valid() {
+		return fmt.Errorf("%w: settrans -a /n/%s /hurd/netmsg %s", translator.ErrNotTranslator, f.Arg(0), f.Arg(0))
+	}
+	m := &mounted{done: make(chan struct{})}
+	m.node, m.export, _ = strings.Cut(f.Arg(0), ":")
+	k := new(ports.Kernel)
+	control, err := k.Export(proto.Handler(m), ports.Options{Gone: sync.OnceFunc(func() { close(m.done) })})
+	if err != nil {
+		return err
+	}
+	right, err := control.Right()
+	if err != nil {
+		return err
+	}
+	node, err := proto.FsysStartup(ctx, self.Boot, 0, proto.Move(right))
+	if err != nil {
+		return fmt.Errorf("become a translator: %w", err)
+	}
+	proto.Release(ctx, node)
+	if self.Proc.Valid() {
+		_ = proto.ProcMarkImportant(ctx, self.Proc)
+	}
+	<-m.done
+	return nil
+}
+
+// mounted is the control port of a mount.
+type mounted struct {
+	proto.UnimplementedFsys
+	node, export string
+	done         chan struct{}
+
+	mu     sync.Mutex
+	server mach.Port // this node's netmsg
+}
+
+// call has this node's netmsg do something. The port may be one of a netmsg that has
+// ended: then it is opened anew.
+func (m *mounted) call(ctx context.Context, do func(server mach.Port) error) error {
+	m.mu.Lock()
+	p := m.server
+	m.mu.Unlock()
+	if p.Valid() {
+		err := do(p)
+		if !gone(err) {
+			return err
+		}
+		m.mu.Lock()
+		if m.server == p {
+			proto.Release(ctx, p)
+			m.server = mach.Null
+		}
+		m.mu.Unlock()
+	}
+	p, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	if m.server.Valid() {
+		proto.Release(ctx, p)
+		p = m.server
+	}
+	m.server = p
+	m.mu.Unlock()
+	return do(p)
+}
+
+// gone reports whether an error says that the server has ended.
+func gone(err error) bool {
+	return errors.Is(err, mach.SendInvalidDest) || errors.Is(err, mach.MigServerDied)
+}
+
+func (m *mounted) FsysGetroot(ctx context.Context, dotdot mach.Port, uids, gids []int32, flags int32) (retry int32, name string, file mach.Port, err error) {
+	err = m.call(ctx, func(server mach.Port) (err error) {
+		retry, name, file, err = proto.NetmsgGetroot(ctx, server, m.node, m.export, proto.Copy(dotdot), uids, gids, flags)
+		return err
+	})
+	if err == nil {
+		proto.Release(ctx, dotdot)
+		return retry, name, file, nil
+	}
+	if gone(err) || errors.Is(err, mach.MigBadID) || errors.Is(err, errNoServer) {
+		fmt.Fprintf(os.Stderr, "netmsg %s: %v\n", m.node, errNoServer)
+		err = proto.EIEIO
+	}
+	return 0, "", mach.Null, err
+}
+
+// FsysGoaway ends the mount. What was opened through it goes on: those rights are the
+// other node's, not this translator's.
+func (m *mounted) FsysGoaway(ctx context.Context, flags int32) error {
+	go func() {
+		// After the answer. That it may be cut off costs nothing.
+		os.Exit(0)
+	}()
+	return nil
+}
+
+func (m *mounted) FsysSyncfs(context.Context, int32, int32) error { return nil }
+
+func (m *mounted) FsysGetOptions(context.Context) ([]byte, error) {
+	arg := m.node
+	if m.export != "" {
+		arg += ":" + m.export
+	}
+	return hurd.Argz("/hurd/netmsg", arg), nil
+}
+
+func (m *mounted) FsysGetSource(context.Context) (string, error) {
+	return m.node + ":" + m.export, nil
+}
+
+// FsysSetOptions does what fsysopts is asked to: --reconnect.
+func (m *mounted) FsysSetOptions(ctx context.Context, argz []byte, _ int32) error {
+	for _, arg := range hurd.ParseArgz(argz) {
+		switch strings.TrimLeft(arg, "-") {
+		case "reconnect":
+			err := m.call(ctx, func(server mach.Port) error { return proto.NetmsgReconnect(ctx, server, m.node) })
+			if err != nil {
+				return err
+			}
+		default:
+			return proto.EINVAL
+		}
+	}
+	return nil
+}
+
+func (m *mounted) FsysGetChildren(context.Context) ([]byte, []mach.Port, error) { return nil, nil, nil }

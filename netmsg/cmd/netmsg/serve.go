@@ -1,0 +1,305 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hurdlab/hurd"
+	"hurdlab/hurd/ports"
+	"hurdlab/hurd/proto"
+	"hurdlab/hurd/translator"
+	"hurdlab/mach"
+	"hurdlab/netmsg/bridge"
+	"hurdlab/netmsg/door"
+	"hurdlab/netmsg/rights"
+)
+
+// A node is the netmsg of this node.
+type node struct {
+	self   rights.Incarnation
+	peers  map[rights.NodeID]string
+	bridge *bridge.Bridge
+	ports  ports.Kernel
+	proc   *hurd.Process
+	policy atomic.Pointer[door.Policy]
+
+	mu    sync.Mutex
+	dials map[rights.NodeID]*dial
+}
+
+// A dial is an attempt to open a session.
+type dial struct {
+	done chan struct{}
+	err  error
+}
+
+func serve(ctx context.Context, args []string) error {
+	f := flag.NewFlagSet("netmsg serve", flag.ExitOnError)
+	listen := f.String("listen", ":2345", "`address` to take sessions at")
+	peers := f.String("peers", "/etc/netmsg/peers", "`file` with names, addresses and keys of peers")
+	policy := f.String("policy", "/etc/netmsg/policy", "`file` that says what is exported, and who users of peers are here")
+	name := f.String("name", "", "name of this node; the host name if it is empty")
+	plain := f.Bool("plain", false, "plain TCP: anybody may be anybody")
+	f.Parse(args)
+	if !*plain {
+		return errors.New("TLS is not there yet: --plain")
+	}
+	fmt.Fprintln(os.Stderr, "netmsg: WARNING: plain TCP: whoever reaches this port has what every peer may have, and whoever is on the way reads and changes it")
+	if *name == "" {
+		h, err := os.Hostname()
+		if err != nil {
+			return err
+		}
+		*name = h
+	}
+	n := &node{proc: hurd.Self(), dials: map[rights.NodeID]*dial{}}
+	var e [8]byte
+	rand.Read(e[:])
+	n.self = rights.Incarnation{Node: rights.NodeID(*name), Epoch: binary.LittleEndian.Uint64(e[:]) | 1}
+	p, err := door.ReadPolicy(*policy)
+	if err != nil {
+		return err
+	}
+	n.policy.Store(p)
+	if n.peers, err = readPeers(*peers); err != nil {
+		return err
+	}
+	n.bridge, err = bridge.New(bridge.Config{
+		Self: n.self, Auth: n.proc.Auth, Dial: func(to rights.NodeID) { go n.open(to) }, Door: n.door, Reauthenticate: n.reauth,
+		Log: func(format string, args ...any) { fmt.Fprintf(os.Stderr, "netmsg: "+format+"\n", args...) },
+	})
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return err
+	}
+	if err := n.attach(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "netmsg: %s listens at %s\n", n.self.Node, l.Addr())
+	go func() {
+		<-ctx.Done()
+		l.Close()
+	}()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go n.session(c)
+	}
+}
+
+func readPeers(file string) (map[rights.NodeID]string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	m := map[rights.NodeID]string{}
+	s := bufio.NewScanner(f)
+	for s.Scan() {
+		if w := strings.Fields(s.Text()); len(w) >= 2 {
+			m[rights.NodeID(w[0])] = w[1]
+		}
+	}
+	return m, s.Err()
+}
+
+// session runs a session until it ends.
+func (n *node) session(c net.Conn) {
+	s, err := greet(c, n.self)
+	if err != nil {
+		c.Close()
+		return
+	}
+	n.bridge.Connected(s.peer, 8, 1<<20, s)
+	go n.run(s)
+}
+
+func (n *node) run(s *session) {
+	err := s.read(func(r *rights.Record) { n.bridge.Receive(s.peer.Node, s, r) })
+	fmt.Fprintf(os.Stderr, "netmsg: session with %v: %v\n", s.peer, err)
+	s.c.Close()
+	n.bridge.Lost(s.peer.Node, s)
+}
+
+// connect sees that there is a session with a peer.
+func (n *node) connect(ctx context.Context, to rights.NodeID) error {
+	n.mu.Lock()
+	d := n.dials[to]
+	if d == nil {
+		for _, p := range n.bridge.Peers() {
+			if p.Node == to {
+				n.mu.Unlock()
+				return nil
+			}
+		}
+		d = &dial{done: make(chan struct{})}
+		n.dials[to] = d
+		go func() {
+			d.err = n.dial(to)
+			n.mu.Lock()
+			delete(n.dials, to)
+			n.mu.Unlock()
+			close(d.done)
+		}()
+	}
+	n.mu.Unlock()
+	select {
+	case <-d.done:
+		return d.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (n *node) dial(to rights.NodeID) error {
+	addr := n.peers[to]
+	if addr == "" {
+		return proto.ENOENT
+	}
+	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	if err != nil {
+		return err
+	}
+	s, err := greet(c, n.self)
+	if err != nil {
+		c.Close()
+		return err
+	}
+	n.bridge.Connected(s.peer, 8, 1<<20, s)
+	go n.run(s)
+	return nil
+}
+
+// open answers the table's Dial.
+func (n *node) open(to rights.NodeID) {
+	if n.connect(context.Background(), to) != nil {
+		n.bridge.Unreachable(to)
+	}
+}
+
+// door makes the right that is offered to a peer.
+func (n *node) door(peer rights.NodeID) (mach.Port, error) {
+	d := &door.Door{Peer: peer, Policy: n.policy.Load, Self: n.proc}
+	p, err := n.ports.Export(proto.Handler(d), ports.Options{})
+	if err != nil {
+		return mach.Null, err
+	}
+	return p.Right()
+}
+
+func (n *node) reauth(ctx context.Context, peer rights.NodeID, file mach.Port, uids, gids []int32) (mach.Port, error) {
+	d, err := n.bridge.Door(ctx, peer)
+	if err != nil {
+		return mach.Null, err
+	}
+	return proto.DoorReauth(ctx, d, file, uids, gids)
+}
+
+// attach makes this program the translator of /servers/netmsg.
+func (n *node) attach(ctx context.Context) error {
+	c := translator.Config{Root: &root{n}, Name: "netmsg", FSType: proto.FSTypeMisc}
+	if n.proc.Boot.Valid() {
+		_, under, err := translator.Startup(ctx, c, 0)
+		proto.Release(ctx, under)
+		return err
+	}
+	fs, err := translator.NewFS(c)
+	if err != nil {
+		return err
+	}
+	fs.SetAuth(n.proc.Auth)
+	control, err := fs.Control(ctx)
+	if err != nil {
+		return err
+	}
+	at, err := n.proc.Lookup(ctx, server, proto.O_NOTRANS|proto.O_CREAT, 0o644)
+	if err != nil {
+		return fmt.Errorf("%s: %w", server, err)
+	}
+	defer proto.Release(ctx, at)
+	return proto.FileSetTranslator(ctx, at, 0, proto.FS_TRANS_SET, 0, nil, proto.Move(control))
+}
+
+// root is the file /servers/netmsg.
+type root struct{ n *node }
+
+func (r *root) Stat(context.Context) (translator.Stat, error) {
+	return translator.Stat{Ino: 1, Mode: proto.S_IFREG | 0o666}, nil
+}
+
+func (r *root) Protocols(user translator.User, _ int32) []any {
+	return []any{&client{n: r.n, user: user}}
+}
+
+// A client is who has /servers/netmsg open.
+type client struct {
+	proto.UnimplementedNetmsg
+	n    *node
+	user translator.User
+}
+
+func (c *client) NetmsgGetroot(ctx context.Context, to, export string, dotdot mach.Port, uids, gids []int32, flags int32) (int32, string, mach.Port, error) {
+	if !c.user.IsRoot() {
+		// Nobody speaks for others.
+		u := c.user.Restrict(unsigned(uids), unsigned(gids))
+		uids, gids = signed(u.UIDs), signed(u.GIDs)
+	}
+	if err := c.n.connect(ctx, rights.NodeID(to)); err != nil {
+		return 0, "", mach.Null, err
+	}
+	d, err := c.n.bridge.Door(ctx, rights.NodeID(to))
+	if err != nil {
+		return 0, "", mach.Null, proto.EIO
+	}
+	retry, name, file, err := proto.DoorGetroot(ctx, d, export, proto.Copy(dotdot), uids, gids, flags)
+	if err == nil {
+		proto.Release(ctx, dotdot)
+	}
+	return retry, name, file, err
+}
+
+func unsigned(x []int32) []uint32 {
+	y := make([]uint32, len(x))
+	for i := range x {
+		y[i] = uint32(x[i])
+	}
+	return y
+}
+
+func signed(x []uint32) []int32 {
+	y := make([]int32, len(x))
+	for i := range x {
+		y[i] = int32(x[i])
+	}
+	return y
+}
+
+func (c *client) NetmsgStatus(context.Context) ([]byte, error) {
+	s := c.n.bridge.Stats()
+	var b strings.Builder
+	fmt.Fprintf(&b, "node %v\n", c.n.self)
+	peers := c.n.bridge.Peers()
+	slices.SortFunc(peers, func(x, y rights.Incarnation) int { return strings.Compare(string(x.Node), string(y.Node)) })
+	for _, p := range peers {
+		fmt.Fprintf(&b, "session %v\n", p)
+	}
+	fmt.Fprintf(&b, "%+v\n", s)
+	return []byte(b.String()), nil
+}

@@ -1,0 +1,138 @@
+// Package door is what a node lets its peers ask for: the one right that each
+// session offers (S5), from which all others come.
+//
+// A door opens what is exported, for users of the peer who are, here, whom the
+// [Policy] says. The peer's netmsg vouches for who they are there, as the kernel's
+// owner does for a machine: what it may claim is what the policy gives to that
+// peer, and no more.
+//
+// # What cannot be left
+//
+// The root of an export is opened so that ".." there leads to the directory that
+// the peer has mounted it in, by the file system's own means: fsys_getroot for
+// "/", file_reparent for others. Absolute symbolic links, and the magic names that
+// stand for the caller's own things, are answers that the caller follows on its
+// own node. A relative link goes through "..", and so no further. What does
+// lead out of an export is another file system's root in it, of a translator that
+// hands out ports of elsewhere, such as one of a user's that does so on purpose; and
+// a hard link. An export of "/" has nothing to be left for.
+//
+// # Place in the house
+//
+// It stands on hurd/proto and hurd; netmsg/cmd/netmsg makes a door for each
+// session.
+package door
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"hurdlab/hurd"
+	"hurdlab/hurd/proto"
+	"hurdlab/mach"
+	"hurdlab/netmsg/rights"
+)
+
+// maxIDs bounds the ids of a user, of each kind.
+const maxIDs = 256
+
+// A Door is that of one peer: [proto.NetmsgDoorServer].
+type Door struct {
+	proto.UnimplementedNetmsgDoor
+
+	Peer   rights.NodeID
+	Policy func() *Policy
+	// Self has the ports that files are opened with: a root directory, and the
+	// authentication handle of root.
+	Self *hurd.Process
+}
+
+// DoorGetroot opens the root of an export for a user of the peer.
+func (d *Door) DoorGetroot(ctx context.Context, name string, dotdot mach.Port, uids, gids []int32, flags int32) (int32, string, mach.Port, error) {
+	retry, rest, file, err := d.getroot(ctx, name, dotdot, uids, gids, flags)
+	if err == nil {
+		proto.Release(ctx, dotdot)
+	}
+	return retry, rest, file, err
+}
+
+func (d *Door) getroot(ctx context.Context, name string, dotdot mach.Port, uids, gids []int32, flags int32) (int32, string, mach.Port, error) {
+	if len(uids) > maxIDs || len(gids) > maxIDs {
+		return 0, "", mach.Null, proto.EINVAL
+	}
+	p := d.Policy()
+	e, ok := p.Find(d.Peer, name)
+	if !ok {
+		return 0, "", mach.Null, proto.ENOENT
+	}
+	uids, gids = Map(p.Users, d.Peer, uids), Map(p.Groups, d.Peer, gids)
+	flags &^= proto.O_CREAT | proto.O_EXCL
+	if e.Path == "/" {
+		control, err := proto.FileGetcontrol(ctx, d.Self.Root)
+		if err != nil {
+			return 0, "", mach.Null, err
+		}
+		defer proto.Release(ctx, control)
+		return proto.FsysGetroot(ctx, control, proto.Copy(dotdot), uids, gids, flags)
+	}
+	file, err := d.Self.Lookup(ctx, e.Path, 0, 0)
+	if err != nil {
+		return 0, "", mach.Null, err
+	}
+	user, err := d.become(ctx, file, uids, gids)
+	proto.Release(ctx, file)
+	if err != nil {
+		return 0, "", mach.Null, err
+	}
+	defer proto.Release(ctx, user)
+	if dotdot == mach.Null {
+		dotdot = user // nowhere else
+	}
+	root, err := proto.FileReparent(ctx, user, dotdot)
+	if proto.Code(err) == proto.ENOTDIR {
+		// A file has no "..".
+		return proto.DirLookup(ctx, user, "", flags, 0)
+	}
+	if err != nil {
+		return 0, "", mach.Null, err
+	}
+	defer proto.Release(ctx, root)
+	return proto.DirLookup(ctx, root, "", flags, 0)
+}
+
+// DoorReauth returns the port for what a file is to another user of the peer.
+func (d *Door) DoorReauth(ctx context.Context, file mach.Port, uids, gids []int32) (mach.Port, error) {
+	if len(uids) > maxIDs || len(gids) > maxIDs || !file.Valid() {
+		return mach.Null, proto.EINVAL
+	}
+	p := d.Policy()
+	user, err := d.become(ctx, file, Map(p.Users, d.Peer, uids), Map(p.Groups, d.Peer, gids))
+	if err != nil {
+		return mach.Null, err
+	}
+	proto.Release(ctx, file)
+	return user, nil
+}
+
+// become returns what file, which is borrowed, is to a user of this node.
+func (d *Door) become(ctx context.Context, file mach.Port, uids, gids []int32) (mach.Port, error) {
+	auth, err := proto.AuthMakeauth(ctx, d.Self.Auth, nil, uids, uids, gids, gids)
+	if err != nil {
+		return mach.Null, err
+	}
+	defer proto.Release(ctx, auth)
+	return hurd.Reauthenticate(ctx, auth, file)
+}
+
+// DoorInfo tells what the peer may have, for people.
+func (d *Door) DoorInfo(context.Context) ([]byte, error) {
+	p := d.Policy()
+	var s strings.Builder
+	for _, e := range p.Exports {
+		if _, ok := p.Find(d.Peer, e.Name); ok {
+			fmt.Fprintf(&s, "export %s\n", e.Name)
+		}
+	}
+	return []byte(s.String()), nil
+}
