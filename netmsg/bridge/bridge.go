@@ -68,6 +68,9 @@ type Config struct {
 	Reauthenticate func(ctx context.Context, node rights.NodeID, file mach.Port, uids, gids []int32) (mach.Port, error)
 	// Auth is the authentication handle for that, borrowed.
 	Auth mach.Port
+	// Local has requests that are answered on this node although they are for a
+	// proxy: what makes a handler of them for file, a right to the proxy.
+	Local map[int32]func(file mach.Port) mach.Handler
 	// Log is told what nobody else is; nil drops it.
 	Log func(format string, args ...any)
 	// Trace, if not nil, is told of each message. It must be quick.
@@ -103,6 +106,7 @@ type Bridge struct {
 	names    map[mach.Port]*port // of those, by the names that messages have them under
 	spare    []mach.Port         // receive rights in the set, to be once proxies again
 	reauths  int                 // under way
+	locals   int                 // requests that are answered here
 	sessions map[rights.NodeID]*link
 	stats    Stats
 	list     []wire.PortRight // room for one message's

@@ -29,6 +29,15 @@ func slow(id int32) bool {
 func (b *Bridge) deliver(d rights.Deliver) {
 	to := b.ports[d.To]
 	body := d.Message.Body.(*wire.Body)
+	if toPager(body.ID()) {
+		list := make([]made, len(d.Message.Rights))
+		for i, r := range d.Message.Rights {
+			list[i] = b.make(r, false)
+		}
+		b.giveBack(list)
+		b.node.Delivered(d.Delivery)
+		return
+	}
 	later := len(to.out) > 0 || slow(body.ID())
 	m, list, err := b.message(to, d, later)
 	if err != nil {

@@ -3,10 +3,12 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"hurdlab/hurd/proto"
 	"hurdlab/mach"
+	machwire "hurdlab/mach/wire"
 	"hurdlab/netmsg/rights"
 	"hurdlab/netmsg/wire"
 )
@@ -28,7 +30,16 @@ const (
 
 // intercept answers some requests here. It reports whether it has taken a.
 func (b *Bridge) intercept(p *port, a arrival) bool {
-	switch a.body.ID() {
+	id := a.body.ID()
+	if id != idPagerInit && toPager(id) {
+		b.destroy(a)
+		return true
+	}
+	if local := b.config.Local[id]; local != nil && !p.once {
+		b.serve(p, a, local)
+		return true
+	}
+	switch id {
 	case idMap, idMapCntl:
 		// A kernel here cannot use the memory objects of a kernel there. Clients,
 		// such as the exec server, read instead.
@@ -37,9 +48,6 @@ func (b *Bridge) intercept(p *port, a arrival) bool {
 	case idPagerInit:
 		// This kernel asks a memory object of another node for its pages. Nobody
 		// there could answer: who maps must not wait for it.
-		if len(a.list) == 0 || a.list[0].Type != mach.MoveSend && len(a.list) < 2 {
-			return false
-		}
 		a.list = append([]wire.PortRight(nil), a.list...)
 		go func() {
 			for _, r := range a.list {
@@ -55,6 +63,80 @@ func (b *Bridge) intercept(p *port, a arrival) bool {
 		return b.reauthenticate(p, a)
 	}
 	return false
+}
+
+// toPager reports whether a message is one of a kernel to a pager. None passes between
+// nodes: the pager of a device, which is a kernel's, panics at one that it does not
+// expect.
+func toPager(id int32) bool { return id >= mach.IDPagerInit && id <= mach.IDPagerChangeCompleted }
+
+// maxLocal bounds the requests that are answered by [Config.Local] at a time.
+const maxLocal = 256
+
+// serve answers a request to a proxy here, in a goroutine.
+func (b *Bridge) serve(p *port, a arrival, local func(file mach.Port) mach.Handler) {
+	req, err := whole(a)
+	if err == nil && b.locals >= maxLocal {
+		err = proto.EAGAIN
+	}
+	if err != nil {
+		b.answer(a, proto.Code(err))
+		return
+	}
+	b.locals++
+	go func() {
+		defer func() {
+			b.mu.Lock()
+			b.locals--
+			b.mu.Unlock()
+		}()
+		file, err := b.ownRight(p)
+		reply := mach.NewMessage(0)
+		_ = mach.Dispatch(b.ctx, mach.HandlerFunc(func(ctx context.Context, req, reply *mach.Message) error {
+			if err != nil {
+				return err
+			}
+			return local(file).Handle(ctx, req, reply)
+		}), req, reply)
+		if err == nil {
+			_ = mach.Deallocate(file)
+		}
+		runtime.KeepAlive(a.body)
+	}()
+}
+
+// whole makes the message again that has been taken apart. Its memory is the body's.
+func whole(a arrival) (*mach.Message, error) {
+	m := mach.NewMessage(0)
+	if err := a.body.ToMach(m, machwire.Native, a.list, nil); err != nil {
+		return nil, err
+	}
+	memory := bodyMemory{}
+	m.Bind(func(b []byte) uint64 {
+		memory[uint64(len(memory)+1)] = b
+		return uint64(len(memory))
+	})
+	// Where a message received has its right to reply, one that is made has its
+	// destination.
+	if a.body.Reply() != 0 {
+		m.SetReply(mach.Null, 0)
+		m.SetDest(a.list[0].Port, a.list[0].Type)
+	} else {
+		m.SetDest(mach.Null, 0)
+	}
+	req := mach.NewMessage(0)
+	return req, req.Load(machwire.Native, m.Buffer(0), memory)
+}
+
+// bodyMemory is the out-of-line memory of a message that was made again, by what is
+// in the place of addresses there.
+type bodyMemory map[uint64][]byte
+
+func (m bodyMemory) Bytes(addr uint64, n int) ([]byte, error) {
+	if b := m[addr]; len(b) >= n {
+		return b[:n], nil
+	}
+	return nil, errMemory
 }
 
 // answer answers a request with a code, and destroys what is in it.

@@ -77,7 +77,7 @@ func serve(ctx context.Context, args []string) error {
 		return err
 	}
 	n.bridge, err = bridge.New(bridge.Config{
-		Self: n.self, Auth: n.proc.Auth, Dial: func(to rights.NodeID) { go n.open(to) }, Door: n.door, Reauthenticate: n.reauth,
+		Self: n.self, Auth: n.proc.Auth, Local: n.local(), Dial: func(to rights.NodeID) { go n.open(to) }, Door: n.door, Reauthenticate: n.reauth,
 		Log: func(format string, args ...any) { fmt.Fprintf(os.Stderr, "netmsg: "+format+"\n", args...) },
 	})
 	if err != nil {
