@@ -109,7 +109,6 @@ type Bridge struct {
 	locals   int                 // requests that are answered here
 	sessions map[rights.NodeID]*link
 	stats    Stats
-	list     []wire.PortRight // room for one message's
 }
 
 // Stats count what a bridge has done.

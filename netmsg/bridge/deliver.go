@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"hurdlab/mach"
-	machwire "hurdlab/mach/wire"
 	"hurdlab/netmsg/rights"
 	"hurdlab/netmsg/wire"
 )
@@ -117,17 +116,35 @@ func (b *Bridge) send(to *port) {
 // be made.
 func (b *Bridge) message(to *port, d rights.Deliver, own bool) (*mach.Message, []made, error) {
 	body := d.Message.Body.(*wire.Body)
-	for first, end := range body.Arrays() {
-		own = own || b.mixed(d.Message.Rights[first:end])
-	}
 	list := make([]made, len(d.Message.Rights))
-	ports := make([]wire.PortRight, len(d.Message.Rights))
-	for i, r := range d.Message.Rights {
-		list[i] = b.make(r, own)
-		ports[i] = list[i].PortRight
+	n := 0 // made
+	more := func(end int, own bool) []made {
+		first := n
+		for ; n < end; n++ {
+			list[n] = b.make(d.Message.Rights[n], own)
+		}
+		return list[first:end]
 	}
-	m := mach.NewMessage(0)
-	if err := body.ToMach(m, machwire.Native, ports, nil); err != nil {
+	m := mach.NewMessage(body.ID())
+	if t := body.Reply(); t != 0 {
+		r := more(1, own)[0]
+		if r.Type == 0 {
+			r.Type = t
+		}
+		m.SetReply(r.Port, r.Type)
+	}
+	err := body.Decode(m, nil, func(first, n int, kind mach.Type) ([]mach.Port, mach.Type, error) {
+		ports := make([]mach.Port, n)
+		for i, r := range more(first+n, own || b.mixed(d.Message.Rights[first:first+n])) {
+			ports[i] = r.Port
+			if r.Type != 0 {
+				kind = r.Type
+			}
+		}
+		return ports, kind, nil
+	})
+	if err != nil {
+		more(len(list), false)
 		mach.Reset(m, 0)
 		b.giveBack(list)
 		if d.Once {
@@ -151,7 +168,7 @@ func (b *Bridge) message(to *port, d rights.Deliver, own bool) (*mach.Message, [
 
 // A made is a right in a message, and what becomes of it if it is not sent.
 type made struct {
-	wire.PortRight
+	wire.MachRight
 	proxy bool // made from a proxy
 }
 
@@ -177,45 +194,45 @@ func (b *Bridge) make(r rights.LocalRight, own bool) made {
 	case rights.Null:
 		return made{}
 	case rights.Dead:
-		return made{PortRight: wire.PortRight{Port: mach.Dead}}
+		return made{MachRight: wire.MachRight{Port: mach.Dead}}
 	}
 	p := b.ports[r.Port]
-	dead := made{PortRight: wire.PortRight{Port: mach.Dead}}
+	dead := made{MachRight: wire.MachRight{Port: mach.Dead}}
 	switch {
 	case p.name == mach.Dead: // a proxy that could not be made
 		return dead
 	case r.Kind == rights.Receive:
-		return made{PortRight: wire.PortRight{Port: p.name, Type: mach.MoveReceive}}
+		return made{MachRight: wire.MachRight{Port: p.name, Type: mach.MoveReceive}}
 	case r.Kind == rights.Send && p.proxy:
 		p.made++
 		if !own {
-			return made{wire.PortRight{Port: p.name, Type: mach.MakeSend}, true}
+			return made{wire.MachRight{Port: p.name, Type: mach.MakeSend}, true}
 		}
 		if err := mach.PortInsertRight(self, p.name, p.name, mach.MakeSend); err != nil {
 			b.config.Log("right to a proxy: %v", err)
 			return dead
 		}
-		return made{PortRight: wire.PortRight{Port: p.name, Type: mach.MoveSend}}
+		return made{MachRight: wire.MachRight{Port: p.name, Type: mach.MoveSend}}
 	case r.Kind == rights.Send:
 		if !own {
-			return made{PortRight: wire.PortRight{Port: p.name, Type: mach.CopySend}}
+			return made{MachRight: wire.MachRight{Port: p.name, Type: mach.CopySend}}
 		}
 		if mach.PortModRefs(self, p.name, mach.RightSend, 1) != nil {
 			return dead // it has died
 		}
-		return made{PortRight: wire.PortRight{Port: p.name, Type: mach.MoveSend}}
+		return made{MachRight: wire.MachRight{Port: p.name, Type: mach.MoveSend}}
 	case p.proxy: // send-once
 		if !own {
-			return made{wire.PortRight{Port: p.name, Type: mach.MakeSendOnce}, true}
+			return made{wire.MachRight{Port: p.name, Type: mach.MakeSendOnce}, true}
 		}
 		once, _, err := mach.PortExtractRight(self, p.name, mach.MakeSendOnce)
 		if err != nil {
 			b.config.Log("right to a proxy: %v", err)
 			return dead
 		}
-		return made{PortRight: wire.PortRight{Port: once, Type: mach.MoveSendOnce}}
+		return made{MachRight: wire.MachRight{Port: once, Type: mach.MoveSendOnce}}
 	default:
-		return made{PortRight: wire.PortRight{Port: p.name, Type: mach.MoveSendOnce}}
+		return made{MachRight: wire.MachRight{Port: p.name, Type: mach.MoveSendOnce}}
 	}
 }
 

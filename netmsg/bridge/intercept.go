@@ -10,7 +10,6 @@ import (
 	"hurdlab/mach"
 	machwire "hurdlab/mach/wire"
 	"hurdlab/netmsg/rights"
-	"hurdlab/netmsg/wire"
 )
 
 // Requests that cannot do what they are for when they are merely carried.
@@ -48,7 +47,6 @@ func (b *Bridge) intercept(p *port, a arrival) bool {
 	case idPagerInit:
 		// This kernel asks a memory object of another node for its pages. Nobody
 		// there could answer: who maps must not wait for it.
-		a.list = append([]wire.PortRight(nil), a.list...)
 		go func() {
 			for _, r := range a.list {
 				if r.Type == mach.MoveSend && r.Port.Valid() {
@@ -107,8 +105,15 @@ func (b *Bridge) serve(p *port, a arrival, local func(file mach.Port) mach.Handl
 
 // whole makes the message again that has been taken apart. Its memory is the body's.
 func whole(a arrival) (*mach.Message, error) {
-	m := mach.NewMessage(0)
-	if err := a.body.ToMach(m, machwire.Native, a.list, nil); err != nil {
+	m := mach.NewMessage(a.body.ID())
+	err := a.body.Decode(m, nil, func(first, n int, kind mach.Type) ([]mach.Port, mach.Type, error) {
+		ports := make([]mach.Port, n)
+		for i := range ports {
+			ports[i] = a.list[first+i].Port
+		}
+		return ports, kind, nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	memory := bodyMemory{}

@@ -19,7 +19,7 @@ type arrival struct {
 	by mach.Type     // the right that it came by
 	// what has been taken apart.
 	body *wire.Body
-	list []wire.PortRight
+	list []wire.MachRight
 }
 
 // receive receives from the set until the bridge is closed.
@@ -50,13 +50,12 @@ func (b *Bridge) receive() {
 			b.arrived(name, arrival{m: own, by: by})
 			continue
 		}
-		body, list, err := wire.FromMach(m, b.list[:0])
+		body, list, err := wire.Encode(m, nil)
 		if err != nil {
 			b.refuse(m, err)
 			continue
 		}
 		freeMemory(m)
-		b.list = list
 		b.arrived(name, arrival{by: by, body: body, list: list})
 	}
 }
@@ -104,7 +103,7 @@ func (b *Bridge) refuse(m *mach.Message, err error) {
 	b.mu.Unlock()
 }
 
-// arrived takes what has come to a proxy. The list of a is good until it returns.
+// arrived takes what has come to a proxy.
 func (b *Bridge) arrived(name mach.Port, a arrival) {
 	b.mu.Lock()
 	defer b.finish()
@@ -117,9 +116,6 @@ func (b *Bridge) arrived(name mach.Port, a arrival) {
 	if a.m == nil && len(p.pending) == 0 {
 		b.sent(p, a)
 		return
-	}
-	if a.m == nil {
-		a.list = append([]wire.PortRight(nil), a.list...)
 	}
 	p.pending = append(p.pending, a)
 	if len(p.pending) == 1 {
@@ -170,7 +166,7 @@ func (b *Bridge) work(p *port) {
 var errMemory = errors.New("its memory cannot be read")
 
 // takeApart takes a message with memory apart. After an error the message is whole.
-func (b *Bridge) takeApart(m *mach.Message) (*wire.Body, []wire.PortRight, error) {
+func (b *Bridge) takeApart(m *mach.Message) (*wire.Body, []wire.MachRight, error) {
 	limit := b.config.Limits.Message
 	if limit <= 0 {
 		limit = 16 << 20
@@ -191,7 +187,7 @@ func (b *Bridge) takeApart(m *mach.Message) (*wire.Body, []wire.PortRight, error
 	}
 	type result struct {
 		body *wire.Body
-		list []wire.PortRight
+		list []wire.MachRight
 		err  error
 	}
 	done := make(chan result, 1)
@@ -206,7 +202,7 @@ func (b *Bridge) takeApart(m *mach.Message) (*wire.Body, []wire.PortRight, error
 	}
 	go func() {
 		defer func() { <-b.copies }()
-		body, list, err := wire.FromMach(own, nil)
+		body, list, err := wire.Encode(own, nil)
 		done <- result{body, list, err}
 	}()
 	select {

@@ -105,6 +105,9 @@ func (b *Body) Reply() machwire.Type {
 	return 0
 }
 
+// Empty reports whether the message has neither items nor other data.
+func (b *Body) Empty() bool { return len(b.enc) == bodyHeader }
+
 // HasReply reports whether the first right is the right to reply.
 func (b *Body) HasReply() bool { return b.enc[0]&bodyReplying != 0 }
 
