@@ -4,9 +4,10 @@
 //
 // # How it works
 //
-// One goroutine receives from a port set with all proxies, so that what tasks
-// send is seen in the order in which the kernel queued it. The table is behind one
-// lock; each event goes in, and what is to be done about it is done before the
+// Proxies are received from by goroutines of their own, which hold no thread and
+// share the wait of the program's poller with its connections, as long as they are few;
+// the others are in a port set that one goroutine, and a thread, waits for. The
+// table is behind one lock; each event goes in, and what is to be done about it is done before the
 // next. Nothing that is done under the lock waits: a delivery to a port whose queue
 // is full goes on in a goroutine of its own, and those after it to the same
 // port wait for it, but nobody else does.
@@ -104,7 +105,8 @@ type Bridge struct {
 	node     *rights.Node
 	ports    map[rights.Port]*port
 	names    map[mach.Port]*port // of those, by the names that messages have them under
-	spare    []mach.Port         // receive rights in the set, to be once proxies again
+	spare    []*mach.Receiver    // to be once proxies again
+	polled   int                 // receivers, the spare ones included
 	reauths  int                 // under way
 	locals   int                 // requests that are answered here
 	sessions map[rights.NodeID]*link
@@ -127,15 +129,49 @@ type link struct {
 	Session
 	peer  rights.Incarnation
 	door  mach.Port // the peer's: a send right, or null
-	dirty bool      // something was sent that was not flushed
+	dirty bool      // something was sent that is to be flushed
+	owed  int       // records that have not been flushed, and can wait
+	timer *time.Timer
 	came  chan struct{}
+}
+
+// Confirmations and releases are in no hurry: they go with the next record that is,
+// or when there are maxOwed, or after lazyTime. A packet of their own would cost as much
+// as one with a message.
+const (
+	maxOwed  = 4
+	lazyTime = 50 * time.Millisecond
+)
+
+// put notes that a record has been put into the session.
+func (l *link) put(b *Bridge, r *rights.Record) {
+	if r.Type != rights.RecDelivered && r.Type != rights.RecRelease {
+		l.dirty = true
+		return
+	}
+	l.owed++
+	switch {
+	case l.owed >= maxOwed:
+		l.dirty = true
+	case l.owed > 1:
+	case l.timer == nil:
+		l.timer = time.AfterFunc(lazyTime, func() {
+			b.mu.Lock()
+			l.dirty = l.dirty || l.owed > 0
+			b.finish()
+		})
+	default:
+		l.timer.Reset(lazyTime)
+	}
 }
 
 // A port is a port of the node that the table knows.
 type port struct {
 	id    rights.Port
 	name  mach.Port
-	proxy bool // its receive right is netmsg's
+	recv  *mach.Receiver // of a proxy that is not in the set
+	proxy bool           // its receive right is netmsg's
+	going *sync.Cond     // a receiver that may not receive waits for it; made on first use
 	once  bool
 
 	watched bool
@@ -222,8 +258,8 @@ func (b *Bridge) Close() error {
 	b.cancel()
 	<-b.done
 	_ = mach.DestroyReceive(b.notify)
-	for _, p := range b.spare {
-		_ = mach.DestroyReceive(p)
+	for _, r := range b.spare {
+		_ = r.Close()
 	}
 	return b.set.Close()
 }
@@ -362,7 +398,7 @@ func (b *Bridge) finish() {
 	dirty := few[:0]
 	for _, l := range b.sessions {
 		if l.dirty {
-			l.dirty = false
+			l.dirty, l.owed = false, 0
 			dirty = append(dirty, l)
 		}
 	}
@@ -421,7 +457,7 @@ func (b *Bridge) do(a rights.Action) error {
 			b.trace(a.Peer, true, &a.Record)
 		}
 		l.Send(&a.Record)
-		l.dirty = true
+		l.put(b, &a.Record)
 		return nil
 	case rights.Dial:
 		b.config.Dial(a.Node)
@@ -507,16 +543,61 @@ func (b *Bridge) newProxy(a rights.NewProxy) error {
 	p := &port{id: a.Port, proxy: true, once: a.Once}
 	b.ports[p.id] = p
 	if n := len(b.spare); a.Once && n > 0 {
-		p.name, b.spare = b.spare[n-1], b.spare[:n-1]
-	} else {
-		var err error
-		if p.name, err = b.newMember(); err != nil {
-			p.name = mach.Dead
-			return err
-		}
+		p.recv, b.spare = b.spare[n-1], b.spare[:n-1]
+		p.name = p.recv.Port()
+	} else if err := b.allocate(p); err != nil {
+		p.name = mach.Dead
+		return err
 	}
 	b.names[p.name] = p
 	return nil
+}
+
+// maxPolled bounds the proxies with goroutines of their own, which take some
+// kilobytes each.
+const maxPolled = 512
+
+// allocate makes the receive right of a proxy.
+func (b *Bridge) allocate(p *port) (err error) {
+	if b.polled >= maxPolled {
+		p.name, err = b.newMember()
+		return err
+	}
+	name, err := mach.PortAllocate(mach.TaskSelf(), mach.RightReceive)
+	if err != nil {
+		return err
+	}
+	if err := b.poll(p, name); err != nil {
+		_ = mach.DestroyReceive(name)
+		return err
+	}
+	return nil
+}
+
+// poll makes name the receive right of a proxy, with a goroutine.
+func (b *Bridge) poll(p *port, name mach.Port) error {
+	r, err := mach.AdoptReceive(name)
+	if err != nil {
+		return err
+	}
+	p.recv, p.name = r, name
+	b.polled++
+	go b.receiveFrom(r)
+	return nil
+}
+
+// destroyReceive destroys the receive right of a proxy.
+func (b *Bridge) destroyReceive(p *port) error {
+	if p.recv == nil {
+		return mach.DestroyReceive(p.name)
+	}
+	r := p.recv
+	p.recv = nil
+	b.polled--
+	if p.going != nil {
+		p.going.Broadcast()
+	}
+	return r.Close()
 }
 
 // maxSpare bounds the receive rights that wait to be used again: those of answers,
@@ -528,20 +609,25 @@ func (b *Bridge) kill(p *port) error {
 	if p.name == mach.Dead {
 		return nil
 	}
-	if p.once && p.used && !p.paused && !p.held && len(b.spare) < maxSpare {
+	if p.once && p.used && p.recv != nil && !p.paused && !p.held && len(b.spare) < maxSpare {
 		// Nobody has a right to it any more.
-		b.spare = append(b.spare, p.name)
+		b.spare = append(b.spare, p.recv)
 		return nil
 	}
-	return mach.DestroyReceive(p.name)
+	return b.destroyReceive(p)
 }
 
-// membership puts a proxy into the set, or takes it out, as it should be.
+// membership has a proxy received from, or not, as it should be.
 func (b *Bridge) membership(p *port) error {
-	if p.gone || !p.proxy || p.name == mach.Dead {
+	switch {
+	case p.gone || !p.proxy || p.name == mach.Dead:
 		return nil
-	}
-	if p.paused || p.held {
+	case p.recv != nil:
+		if p.going != nil && !p.paused && !p.held {
+			p.going.Broadcast()
+		}
+		return nil
+	case p.paused || p.held:
 		return b.set.Remove(p.name)
 	}
 	return b.set.Add(p.name)

@@ -253,12 +253,14 @@ func (b *Bridge) standIn(got, stand mach.Port) error {
 		return fmt.Errorf("the peer's answer is no right of its own")
 	}
 	delete(b.names, got)
-	err := mach.DestroyReceive(got)
+	err := b.destroyReceive(q)
 	if derr := mach.Deallocate(got); err == nil {
 		err = derr
 	}
-	q.name = stand
 	b.names[stand] = q
+	if b.polled >= maxPolled || b.poll(q, stand) != nil {
+		q.name = stand
+	}
 	if q.notify && err == nil {
 		err = mach.RequestNotification(stand, mach.NotifyNoSenders, q.armed, stand)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"hurdlab/mach"
@@ -33,31 +34,58 @@ func (b *Bridge) receive() {
 			}
 			return
 		}
-		name, by := m.Local()
-		if name == b.notify {
+		if name, _ := m.Local(); name == b.notify {
 			b.notice(m)
 			continue
 		}
-		if hasMemory(m) {
-			// Its bytes are the goroutine's that copies its memory.
-			own := mach.NewMessage(0)
-			bytes := append([]byte(nil), m.Buffer(0)...)
-			if err := own.Load(machwire.Native, bytes, nil); err != nil {
-				mach.Destroy(m)
-				continue
-			}
-			mach.Reset(m, 0)
-			b.arrived(name, arrival{m: own, by: by})
-			continue
+		b.take(m)
+	}
+}
+
+// receiveFrom receives from one proxy, and those that come after it under the same
+// name, until its receive right is destroyed.
+func (b *Bridge) receiveFrom(r *mach.Receiver) {
+	m := mach.NewMessage(0)
+	for {
+		if err := r.Receive(context.Background(), m); err != nil {
+			return // closed
 		}
-		body, list, err := wire.Encode(m, nil)
-		if err != nil {
+		if p := b.take(m); p != nil {
+			b.mu.Lock()
+			if p.going == nil {
+				p.going = sync.NewCond(&b.mu)
+			}
+			for p.recv == r && !p.gone && (p.paused || p.held) {
+				p.going.Wait()
+			}
+			b.mu.Unlock()
+		}
+	}
+}
+
+// take takes a message from a proxy, and leaves m to be used again. It returns the
+// proxy if that is not to be received from for now.
+func (b *Bridge) take(m *mach.Message) (paused *port) {
+	name, by := m.Local()
+	a := arrival{by: by}
+	if hasMemory(m) {
+		// Its bytes are the goroutine's that copies its memory.
+		a.m = mach.NewMessage(0)
+		bytes := append([]byte(nil), m.Buffer(0)...)
+		if err := a.m.Load(machwire.Native, bytes, nil); err != nil {
+			mach.Destroy(m)
+			return nil
+		}
+		mach.Reset(m, 0)
+	} else {
+		var err error
+		if a.body, a.list, err = wire.Encode(m, nil); err != nil {
 			b.refuse(m, err)
-			continue
+			return nil
 		}
 		freeMemory(m)
-		b.arrived(name, arrival{by: by, body: body, list: list})
 	}
+	return b.arrived(name, a)
 }
 
 // hasMemory reports whether a message has out-of-line data. Arrays of rights
@@ -103,19 +131,25 @@ func (b *Bridge) refuse(m *mach.Message, err error) {
 	b.mu.Unlock()
 }
 
-// arrived takes what has come to a proxy.
-func (b *Bridge) arrived(name mach.Port, a arrival) {
+// arrived takes what has come to a proxy, which it returns if that is not to be
+// received from for now.
+func (b *Bridge) arrived(name mach.Port, a arrival) (paused *port) {
 	b.mu.Lock()
 	defer b.finish()
 	p := b.names[name]
 	if p == nil || !p.proxy {
 		// A proxy that has been killed meanwhile.
 		b.destroy(a)
-		return
+		return nil
 	}
+	defer func() {
+		if p.recv != nil && (p.paused || p.held) {
+			paused = p
+		}
+	}()
 	if a.m == nil && len(p.pending) == 0 {
 		b.sent(p, a)
-		return
+		return nil
 	}
 	p.pending = append(p.pending, a)
 	if len(p.pending) == 1 {
@@ -124,6 +158,7 @@ func (b *Bridge) arrived(name mach.Port, a arrival) {
 		p.held = true
 		_ = b.membership(p)
 	}
+	return nil
 }
 
 // work takes in what waits for the memory of the first in p.pending.

@@ -1,0 +1,119 @@
+// Remotebench measures what calls and reads of a file cost, wherever its server is:
+//
+//	remotebench [-rounds N] [-bytes N] FILE...
+//
+// For each file it prints a line of JSON: the median time of io_get_openmodes, the
+// smallest call there is, one at a time; calls a second with eight under way; and
+// the rate at which the file is read in pieces of 128 KB, and again until so many
+// bytes have been read.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"hurdlab/hurd"
+	"hurdlab/hurd/proto"
+)
+
+// A Result is what is printed of a file.
+type Result struct {
+	File  string  `json:"file"`
+	Call  float64 `json:"call_us"`      // median of one at a time
+	Best  float64 `json:"best_us"`      // of them
+	Eight float64 `json:"eight_us"`     // time divided by calls, eight under way
+	Rate  float64 `json:"read_mb_s"`    // 10^6 bytes a second
+	Stat  float64 `json:"open_stat_us"` // open, stat and close by name
+}
+
+func main() {
+	rounds := flag.Int("rounds", 500, "`calls` to measure")
+	bytes := flag.Int64("bytes", 0, "`bytes` to read")
+	flag.Parse()
+	for _, file := range flag.Args() {
+		r, err := measure(context.Background(), file, *rounds, *bytes)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "remotebench: %s: %v\n", file, err)
+			os.Exit(1)
+		}
+		json.NewEncoder(os.Stdout).Encode(r)
+	}
+}
+
+func measure(ctx context.Context, file string, rounds int, bytes int64) (*Result, error) {
+	r := &Result{File: file}
+	p, err := hurd.Self().Lookup(ctx, file, proto.O_READ, 0)
+	if err != nil {
+		return nil, err
+	}
+	times := make([]time.Duration, rounds)
+	for i := range times {
+		start := time.Now()
+		if _, err := proto.IOGetOpenmodes(ctx, p); err != nil {
+			return nil, err
+		}
+		times[i] = time.Since(start)
+	}
+	slices.Sort(times)
+	r.Call, r.Best = us(times[rounds/2]), us(times[0])
+
+	const under = 8
+	errs := make([]error, under)
+	start := time.Now()
+	var wg sync.WaitGroup
+	for g := range under {
+		wg.Go(func() {
+			for range rounds / under {
+				if _, err := proto.IOGetOpenmodes(ctx, p); err != nil {
+					errs[g] = err
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	r.Eight = us(time.Since(start)) / float64(rounds/under*under)
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+
+	start = time.Now()
+	const stats = 50
+	for range stats {
+		if _, err := os.Stat(file); err != nil {
+			return nil, err
+		}
+	}
+	r.Stat = us(time.Since(start)) / stats
+
+	if bytes > 0 {
+		start, n, off := time.Now(), int64(0), int64(0)
+		for n < bytes {
+			b, err := proto.IORead(ctx, p, off, 128<<10)
+			if err != nil {
+				return nil, err
+			}
+			if len(b) == 0 {
+				if off == 0 {
+					return nil, fmt.Errorf("it is empty")
+				}
+				off = 0
+				continue
+			}
+			n += int64(len(b))
+			off += int64(len(b))
+		}
+		r.Rate = float64(n) / 1e6 / time.Since(start).Seconds()
+	}
+	return r, nil
+}
+
+func us(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
