@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -24,12 +22,13 @@ import (
 	"hurdlab/netmsg/bridge"
 	"hurdlab/netmsg/door"
 	"hurdlab/netmsg/rights"
+	"hurdlab/netmsg/transport"
 )
 
 // A node is the netmsg of this node.
 type node struct {
 	self   rights.Incarnation
-	peers  map[rights.NodeID]string
+	over   transport.Transport
 	bridge *bridge.Bridge
 	ports  ports.Kernel
 	proc   *hurd.Process
@@ -51,31 +50,45 @@ func serve(ctx context.Context, args []string) error {
 	peers := f.String("peers", "/etc/netmsg/peers", "`file` with names, addresses and keys of peers")
 	policy := f.String("policy", "/etc/netmsg/policy", "`file` that says what is exported, and who users of peers are here")
 	name := f.String("name", "", "name of this node; the host name if it is empty")
-	plain := f.Bool("plain", false, "plain TCP: anybody may be anybody")
-	f.Parse(args)
-	if !*plain {
-		return errors.New("TLS is not there yet: --plain")
+	key := f.String("key", keyFile, "`file` with this node's key")
+	plain := f.Bool("plain", false, "plain TCP in place of TLS: nobody proves who they are, everybody on the way reads and changes everything")
+	if err := f.Parse(args); err != nil {
+		return err
 	}
-	fmt.Fprintln(os.Stderr, "netmsg: WARNING: plain TCP: whoever reaches this port has what every peer may have, and whoever is on the way reads and changes it")
+	if f.NArg() > 0 {
+		return fmt.Errorf("serve takes flags only, not %q", f.Arg(0))
+	}
 	if *name == "" {
 		h, err := os.Hostname()
 		if err != nil {
-			return err
+			return fmt.Errorf("this node has no name (%w): say it with --name", err)
 		}
 		*name = h
 	}
-	n := &node{proc: hurd.Self(), dials: map[rights.NodeID]*dial{}}
+	list, err := transport.ReadPeers(*peers)
+	if err != nil {
+		return fmt.Errorf("who the peers are: %w. It is a file of lines NAME HOST:PORT KEY; netmsg keys show, run on a peer, prints its key", err)
+	}
+	var over transport.Transport
+	if *plain {
+		fmt.Fprintln(os.Stderr, "netmsg: WARNING: plain TCP: nobody proves who they are, and everybody on the way reads and changes everything")
+		over = &transport.Plain{Self: *name, Peers: list}
+	} else {
+		k, err := transport.ReadKey(*key)
+		if err != nil {
+			return fmt.Errorf("this node's key: %w. Make one with: netmsg keys make", err)
+		}
+		over = &transport.TLS{Self: *name, Key: k, Peers: list}
+	}
+	n := &node{over: over, proc: hurd.Self(), dials: map[rights.NodeID]*dial{}}
 	var e [8]byte
 	rand.Read(e[:])
 	n.self = rights.Incarnation{Node: rights.NodeID(*name), Epoch: binary.LittleEndian.Uint64(e[:]) | 1}
 	p, err := door.ReadPolicy(*policy)
 	if err != nil {
-		return err
+		return fmt.Errorf("what is exported: %w", err)
 	}
 	n.policy.Store(p)
-	if n.peers, err = readPeers(*peers); err != nil {
-		return err
-	}
 	n.bridge, err = bridge.New(bridge.Config{
 		Self: n.self, Auth: n.proc.Auth, Local: n.local(), Dial: func(to rights.NodeID) { go n.open(to) }, Door: n.door, Reauthenticate: n.reauth,
 		Log: func(format string, args ...any) { fmt.Fprintf(os.Stderr, "netmsg: "+format+"\n", args...) },
@@ -91,33 +104,9 @@ func serve(ctx context.Context, args []string) error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "netmsg: %s listens at %s\n", n.self.Node, l.Addr())
-	go func() {
-		<-ctx.Done()
-		l.Close()
-	}()
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return err
-		}
-		go n.session(c)
-	}
-}
-
-func readPeers(file string) (map[rights.NodeID]string, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	m := map[rights.NodeID]string{}
-	s := bufio.NewScanner(f)
-	for s.Scan() {
-		if w := strings.Fields(s.Text()); len(w) >= 2 {
-			m[rights.NodeID(w[0])] = w[1]
-		}
-	}
-	return m, s.Err()
+	return over.Serve(ctx, l, func(c *transport.Conn) { n.session(c) }, func(from net.Addr, err error) {
+		fmt.Fprintf(os.Stderr, "netmsg: refused %v: %v\n", from, err)
+	})
 }
 
 // session runs a session until it ends.
@@ -169,11 +158,9 @@ func (n *node) connect(ctx context.Context, to rights.NodeID) error {
 }
 
 func (n *node) dial(to rights.NodeID) error {
-	addr := n.peers[to]
-	if addr == "" {
-		return proto.ENOENT
-	}
-	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c, err := n.over.Dial(ctx, string(to))
 	if err != nil {
 		return err
 	}

@@ -22,4 +22,3 @@ func status(ctx context.Context, _ []string) error {
 }
 
 func trace(ctx context.Context, _ []string) error { return errors.New("not there yet") }
-func keys([]string) error                         { return errors.New("not there yet") }
