@@ -40,8 +40,8 @@ var programs = []program{
 	{name: "exec"},
 	{name: "hurd", path: "/hurd/startup", links: []string{"auth", "init", "password", "pflocal", "proc"}},
 	{name: "pfinet", path: "/hurd/pfinet"},
-	{name: "sshd", path: "/bin/sshd"},
-	{name: "tools", path: "/bin/tools", links: append(tools.Names(), "sh")},
+	{name: "sshd", path: "/usr/bin/sshd"},
+	{name: "tools", path: "/usr/bin/tools", links: append(tools.Names(), "sh")},
 }
 
 // An entry is a file of the tree that is no program.
@@ -66,7 +66,7 @@ const (
 // tree is the tree of a node besides its programs. Numbers of devices are those
 // of package rootfs.
 var tree = []entry{
-	{path: "/bin", mode: fs.ModeDir | 0o755},
+	{path: "/bin", mode: fs.ModeSymlink | 0o777, target: "usr/bin"}, // as Debian has it,
 	{path: "/dev", mode: fs.ModeDir | 0o755},
 	{path: "/dev/console", mode: fs.ModeCharDevice | 0o600, major: 5, minor: 1},
 	{path: "/dev/full", mode: fs.ModeCharDevice | 0o666, major: 1, minor: 7},
@@ -92,7 +92,7 @@ var tree = []entry{
 	{path: "/servers/startup", mode: 0o644},
 	{path: "/tmp", mode: fs.ModeDir | fs.ModeSticky | 0o777},
 	{path: "/usr", mode: fs.ModeDir | 0o755},
-	{path: "/usr/bin", mode: fs.ModeSymlink | 0o777, target: "/bin"},
+	{path: "/usr/bin", mode: fs.ModeDir | 0o755},
 	{path: "/var", mode: fs.ModeDir | 0o755},
 	{path: "/var/tmp", mode: fs.ModeDir | fs.ModeSticky | 0o777},
 }

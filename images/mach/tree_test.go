@@ -74,7 +74,7 @@ func TestTree(t *testing.T) {
 			t.Errorf("%s: %q, want %q", g.path, bodies[g.path], want)
 		}
 	}
-	for _, p := range []string{"/hurd/startup", "/hurd/proc", "/hurd/auth", "/hurd/init", "/hurd/pfinet", "/hurd/pflocal", "/bin/sh", "/bin/ls", "/bin/sshd"} {
+	for _, p := range []string{"/hurd/startup", "/hurd/proc", "/hurd/auth", "/hurd/init", "/hurd/pfinet", "/hurd/pflocal", "/usr/bin/sh", "/usr/bin/ls", "/usr/bin/sshd"} {
 		h := got[p]
 		switch {
 		case h == nil:
