@@ -104,6 +104,7 @@ func lookupProtocol() []Case {
 		protocol("dir_lookup/O_NOLINK", func(p *P) {
 			p.file("f", "")
 			p.symlink("l", "f")
+			p.fails(p.dir, "l", proto.O_WRITE|proto.O_NOLINK, proto.ELOOP)
 			l := p.lookup(p.dir, "l", proto.O_READ|proto.O_NOLINK)
 			Equal(p.T, p.stat(l).Mode&proto.S_IFMT, proto.S_IFLNK, "type")
 			Equal(p.T, p.read(l, 0, 100), "f", "content")

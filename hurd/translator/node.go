@@ -269,6 +269,15 @@ type Special interface {
 	SetSpecial(ctx context.Context, typ uint32, rdev uint32, target string) error
 }
 
+// A Changeling is a [Special] for which look-ups find another Node after
+// SetSpecial, one that can do what the type does. What is open already stays
+// what it was, until it is looked up again as "".
+type Changeling interface {
+	Special
+	// Now returns the node that a look-up finds, with a reference.
+	Now() Node
+}
+
 // A Translated is a node that keeps a passive translator: the command line
 // that starts it, as strings that each end with a zero byte (argz). Stat says
 // S_IPTRANS if there is one. Active translators are the library's.

@@ -132,6 +132,18 @@ func (w *walker) walk(name string) (result, error) {
 	w.create = w.flags&proto.O_CREAT != 0
 	if w.rest == "" {
 		w.mustDir = name != "" // slashes alone
+		if x, ok := w.at.node.(Changeling); ok {
+			if n := x.Now(); n != w.at.node {
+				w.at.drop()
+				w.at = position{node: n, own: true}
+				var err error
+				if w.at.st, err = n.Stat(w.ctx); err != nil {
+					return result{}, err
+				}
+			} else {
+				release(n)
+			}
+		}
 		return w.open(&w.at, false)
 	}
 	for {
@@ -361,11 +373,11 @@ func (w *walker) open(p *position, made bool) (result, error) {
 		}
 	case proto.S_IFLNK:
 		if want&^mayRead != 0 {
-			return result{}, proto.EINVAL
+			return result{}, proto.ELOOP
 		}
 	case proto.S_IFIFO, proto.S_IFCHR, proto.S_IFBLK, proto.S_IFSOCK:
 		if flags&proto.O_NOTRANS != 0 && want != 0 {
-			return result{}, proto.ENXIO // only the node, not what it stands for
+			return result{}, proto.EACCES // only the node, not what it stands for
 		}
 	}
 	if !made && want != 0 {

@@ -273,6 +273,9 @@ func (d *dirNode) Node(_ context.Context, handle []byte) (translator.Node, error
 // change: then it gets another node.
 type fileNode struct{ node }
 
+// Now returns the node of what the inode is now.
+func (f *fileNode) Now() translator.Node { return f.tree.node(f.inode.Hold()) }
+
 // SetSpecial makes the inode something else.
 func (f *fileNode) SetSpecial(_ context.Context, typ, rdev uint32, target string) error {
 	err := f.inode.SetKind(memfs.Attr{Mode: typ, Rdev: rdev, Target: target})
@@ -321,12 +324,12 @@ type regNode struct {
 }
 
 var (
-	_ translator.ReaderAt = (*regNode)(nil)
-	_ translator.WriterAt = (*regNode)(nil)
-	_ translator.Sizer    = (*regNode)(nil)
-	_ translator.Mapper   = (*regNode)(nil)
-	_ translator.Syncer   = (*regNode)(nil)
-	_ translator.Special  = (*regNode)(nil)
+	_ translator.ReaderAt   = (*regNode)(nil)
+	_ translator.WriterAt   = (*regNode)(nil)
+	_ translator.Sizer      = (*regNode)(nil)
+	_ translator.Mapper     = (*regNode)(nil)
+	_ translator.Syncer     = (*regNode)(nil)
+	_ translator.Changeling = (*regNode)(nil)
 )
 
 // Release gives back a reference. The kernel keeps pages of files that nobody

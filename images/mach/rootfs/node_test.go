@@ -378,6 +378,46 @@ func TestSocketAddress(t *testing.T) {
 	}
 }
 
+// TestBind does what a program does that binds a local socket: it makes a file
+// without a name a socket, asks it for its address, and gives it a name.
+func TestBind(t *testing.T) {
+	addr := mach.Null
+	var s *served
+	s = serve(t, func(c *Config) {
+		c.Fabricate = func(context.Context) (mach.Port, error) { addr = s.k.NewPort(nil); return addr, nil }
+	})
+	ctx := s.k.Context(t.Context())
+	root, err := s.fs.Root(ctx, translator.Root(), 0, mach.Null)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := proto.DirMkfile(ctx, root, 0, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := proto.FileSetTranslator(ctx, file, proto.FS_TRANS_SET, 0, 0, []byte("/hurd/ifsock\x00"), proto.Copy(mach.Null)); err != nil {
+		t.Fatal(err)
+	}
+	retry, name, sock, err := proto.DirLookup(ctx, file, "", 0, 0)
+	if err != nil || retry != proto.RetryNormal || name != "" {
+		t.Fatalf("%d %q %v", retry, name, err)
+	}
+	got, err := proto.IfsockGetsockaddr(ctx, sock)
+	if err != nil || got != addr {
+		t.Fatalf("%v, want %v; %v", got, addr, err)
+	}
+	if err := proto.DirLink(ctx, root, file, "s", 1); err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.fs.Open(ctx, translator.Root(), "s", 0, 0, mach.Null)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := proto.IfsockGetsockaddr(ctx, again); err != nil || got != addr {
+		t.Errorf("%v, want %v; %v", got, addr, err)
+	}
+}
+
 func TestHandles(t *testing.T) {
 	s := serve(t, func(c *Config) { c.Generation = 5 })
 	root := s.tree.Root().(*dirNode)
