@@ -17,8 +17,9 @@ var _ = Describe("a server", func() {
 
 		It("answers bad messages and floods, and keeps nothing of them", func(ctx SpecContext) {
 			// Once for what starts with the first request. Then each
-			// target gets some 4,400 messages: what keeps 64 bytes
-			// of each, or 128 of each in the flood, does not come to rest.
+			// target gets some 4,400 messages: what keeps 256 bytes
+			// of each does not come to rest. Less is lost in the
+			// 2 MB below which no heap is collected.
 			sh(ctx, "su user -c 'hostile -n 1'")
 			before := count(ctx)
 			rests(ctx, "an attack", 512, func(i int) {
