@@ -554,3 +554,66 @@ func TestExportFails(t *testing.T) {
 	w.k.Release(f, d)
 	w.done()
 }
+
+// TestMaxOfUser: one user cannot have everything open, not by any way to
+// ports, and all of them cannot, and root can.
+func TestMaxOfUser(t *testing.T) {
+	const each, all = 10, 25
+	w := newWorld(t, func(c *translator.Config) { c.MaxOfUser, c.MaxOfUsers = each, all })
+	ctx := w.ctx
+	w.tree.add(w.tree.root, "f", proto.S_IFREG|0o644, 0, 0)
+	// fill makes as many ports as it can get, which have to be n.
+	fill := func(who *hurd.Process, n int, last error) (list []mach.Port) {
+		t.Helper()
+		for i := 0; ; i++ {
+			var f mach.Port
+			var err error
+			switch {
+			case i%3 == 1 && len(list) > 0:
+				f, err = proto.IODuplicate(ctx, list[0])
+			case i%3 == 2 && len(list) > 0:
+				f, err = proto.IORestrictAuth(ctx, list[0], []int32{1, 2, 3}, []int32{1, 2, 3})
+			default:
+				f, err = who.Lookup(ctx, "f", proto.O_READ, 0)
+			}
+			if err != nil {
+				if !errors.Is(err, last) || len(list) != n {
+					t.Errorf("%d ports and then %v; want %d and %v", len(list), err, n, last)
+				}
+				return list
+			}
+			if list = append(list, f); len(list) > all {
+				t.Fatal("no bound")
+			}
+		}
+	}
+	root, one, two, three := w.as(translator.Root()), w.as(w.user(1)), w.as(w.user(2)), w.as(w.user(3))
+	a := fill(one, each-1, proto.EMFILE) // and the root directory
+	// A port of root's becomes the user's only if that has one to spare.
+	reauthenticate := func() error {
+		f := w.open(root, "f", proto.O_READ)
+		defer w.k.Release(f)
+		mine, err := hurd.Reauthenticate(ctx, one.Auth, f)
+		if err == nil {
+			_, err = proto.IOStat(ctx, mine)
+			w.k.Release(mine)
+		}
+		return err
+	}
+	if err := reauthenticate(); !errors.Is(err, mach.SendInvalidDest) {
+		t.Errorf("reauthenticate beyond: %v", err)
+	}
+	b := fill(two, each-1, proto.EMFILE)
+	c := fill(three, all-2*each-1, proto.ENFILE)
+	w.k.Release(w.open(root, "f", proto.O_READ))
+	w.k.Release(a[0])
+	w.k.Release(w.open(one, "f", proto.O_READ))
+	if err := reauthenticate(); err != nil {
+		t.Errorf("reauthenticate with one to spare: %v", err)
+	}
+	w.k.Release(a[1:]...)
+	w.k.Release(b...)
+	w.k.Release(c...)
+	w.k.Release(fill(one, each-1, proto.EMFILE)...)
+	w.done()
+}

@@ -46,6 +46,12 @@ type Config struct {
 	// Start starts a passive translator in place of [hurd.StartTranslator].
 	Start func(ctx context.Context, s hurd.Start) (control mach.Port, err error)
 
+	// MaxOfUser bounds the ports of nodes that one user has open at a time, of
+	// those who are not root; more are EMFILE. Nobody is a user, too.
+	// MaxOfUsers bounds those of all of them together: ENFILE. Zero is no
+	// bound.
+	MaxOfUser, MaxOfUsers int
+
 	// Ports makes the ports; nil stands for a [ports.Kernel].
 	Ports ports.Exporter
 }
@@ -67,6 +73,7 @@ type FS struct {
 	active  atomic.Int64  // active translators
 	listed  atomic.Int64  // entries of directories that are being read
 
+	opens   opens
 	deaths  deaths
 	renames mutex // from one directory to another
 

@@ -369,6 +369,9 @@ func (p *protid) IOReauthenticate(ctx context.Context, rendezvous mach.Port) err
 		}
 	}
 	if err == nil {
+		if fs.opens.add(q, fs.config.MaxOfUser, fs.config.MaxOfUsers) != nil {
+			q.end() // the client has a dead right
+		}
 		q.serve()
 		close(q.ready)
 	}

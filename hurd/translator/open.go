@@ -114,7 +114,11 @@ type protid struct {
 
 	handler mach.Handler
 	ready   chan struct{} // if not nil, closed when user is known
-	once    sync.Once     // for gone
+	port    ports.Port
+	once    sync.Once // for gone
+
+	charged bool   // counted in fs.opens
+	charge  uint32 // for whom
 }
 
 // Handle answers a request.
@@ -135,24 +139,92 @@ func (p *protid) Handle(ctx context.Context, req, reply *mach.Message) error {
 // export makes a port of p and the first right to it, the caller's. If it
 // fails, p is gone. Who made p has made its handler, unless it is not ready.
 func (fs *FS) export(p *protid) (mach.Port, error) {
+	if p.ready == nil {
+		if err := fs.opens.add(p, fs.config.MaxOfUser, fs.config.MaxOfUsers); err != nil {
+			p.open.put()
+			return mach.Null, err
+		}
+	}
+	return fs.exportFree(p)
+}
+
+// exportFree is export without a bound: for what the library opens itself.
+func (fs *FS) exportFree(p *protid) (mach.Port, error) {
 	fs.users.Add(1)
-	var port ports.Port
-	port, err := fs.ports.Export(p, ports.Options{Gone: func() {
-		p.open.removePort(port)
+	var err error
+	p.port, err = fs.ports.Export(p, ports.Options{Gone: func() {
+		p.open.removePort(p.port)
 		p.gone()
 	}})
 	if err != nil {
 		p.gone()
 		return mach.Null, err
 	}
-	right, err := port.Right()
+	right, err := p.port.Right()
 	if err != nil {
-		port.Close()
+		p.port.Close()
 		p.gone()
 		return mach.Null, err
 	}
-	p.open.addPort(port)
+	p.open.addPort(p.port)
 	return right, nil
+}
+
+// end closes the port.
+func (p *protid) end() {
+	p.port.Close()
+	p.open.removePort(p.port)
+	p.gone()
+}
+
+// nobody is who has no ids.
+const nobody = ^uint32(0)
+
+// opens counts the ports of each user but root. The zero value is ready for
+// use.
+type opens struct {
+	mu  sync.Mutex
+	of  map[uint32]int
+	all int
+}
+
+// add counts p for its user.
+func (c *opens) add(p *protid, maxOfUser, maxOfUsers int) error {
+	if p.user.IsRoot() {
+		return nil
+	}
+	who := nobody
+	if len(p.user.UIDs) > 0 {
+		who = p.user.UIDs[0]
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case maxOfUser > 0 && c.of[who] >= maxOfUser:
+		return proto.EMFILE
+	case maxOfUsers > 0 && c.all >= maxOfUsers:
+		return proto.ENFILE
+	}
+	if c.of == nil {
+		c.of = make(map[uint32]int)
+	}
+	c.of[who]++
+	c.all++
+	p.charge, p.charged = who, true
+	return nil
+}
+
+// remove undoes add, if that was.
+func (c *opens) remove(p *protid) {
+	if !p.charged {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if c.of[p.charge]--; c.of[p.charge] == 0 {
+		delete(c.of, p.charge)
+	}
 }
 
 // newProtid takes over the reference to the opening.
@@ -170,6 +242,13 @@ func (fs *FS) right(o *peropen, user User) (mach.Port, error) {
 	return fs.export(p)
 }
 
+// freeRight is right for what the library opens itself.
+func (fs *FS) freeRight(o *peropen, user User) (mach.Port, error) {
+	p := fs.newProtid(o, user)
+	p.serve()
+	return fs.exportFree(p)
+}
+
 // serve makes the handler for the user.
 func (p *protid) serve() {
 	if x, ok := p.open.node.Node.(Protocols); ok {
@@ -181,6 +260,7 @@ func (p *protid) serve() {
 
 func (p *protid) gone() {
 	p.once.Do(func() {
+		p.fs.opens.remove(p)
 		p.open.put()
 		if p.fs.users.Add(-1) == 0 {
 			select {

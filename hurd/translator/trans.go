@@ -85,7 +85,7 @@ func (b *box) dotdot(fs *FS, at whereabouts) (*sharedRight, error) {
 		return k.use(), nil
 	}
 	b.mu.Unlock()
-	port, err := fs.right(fs.newPeropen(at.dir.use(), at.origin, at.where, 0), User{})
+	port, err := fs.freeRight(fs.newPeropen(at.dir.use(), at.origin, at.where, 0), User{})
 	if err != nil {
 		return nil, err
 	}
@@ -277,7 +277,7 @@ func (b *box) begin(ctx context.Context, r *start, s *node, at whereabouts, argz
 // startTranslator starts a program at s, as the owner of s.
 func (fs *FS) startTranslator(ctx context.Context, s *node, at whereabouts, argz []byte, st *Stat) (mach.Port, error) {
 	owner := User{UIDs: []uint32{st.UID}, GIDs: []uint32{st.GID}}
-	cwd, err := fs.right(fs.newPeropen(at.dir.use(), at.origin, at.where, 0), User{})
+	cwd, err := fs.freeRight(fs.newPeropen(at.dir.use(), at.origin, at.where, 0), User{})
 	if err != nil {
 		return mach.Null, err
 	}

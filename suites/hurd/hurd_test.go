@@ -165,11 +165,11 @@ func settles(ctx context.Context, before census, slack int) {
 // must unless something is kept of each time: heaps and caches grow at first,
 // the less the longer, and a little by chance, but a leak always by as much.
 // It is at rest when in two repetitions in a row no task, of which the kernel
-// is one, has grown by more than limit kB. It fails if that is not so in the first 12,
+// is one, has grown by more than limit kB. It fails if that is not so in the first 8,
 // and reports the figures.
 func rests(ctx context.Context, what string, limit int, do func(i int)) {
 	GinkgoHelper()
-	const window, repetitions = 2, 12
+	const window, repetitions = 2, 8
 	seen := []census{count(ctx)}
 	var growth []string
 	for i := range repetitions {

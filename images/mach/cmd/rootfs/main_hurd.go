@@ -35,6 +35,13 @@ const keepFree = 12 << 20
 // each takes some 6 KiB.
 const maxPorts = 4096
 
+// maxOfUser and maxOfUsers leave others some of them if a user who is not root
+// takes all he can, and root some if all users do.
+const (
+	maxOfUser  = maxPorts / 8 * 3
+	maxOfUsers = maxPorts / 8 * 7
+)
+
 // maxInodes bounds the files of a node: each takes some 500 bytes of this
 // program's memory.
 const maxInodes = 16384
@@ -92,7 +99,7 @@ func run(ctx context.Context, execTask mach.Port, treeDevice, startup string) er
 	}
 	fs, err := translator.NewFS(translator.Config{
 		Root: tree.Root(), Name: "/hurd/" + rootfs.Name, FSType: proto.FSTypeMemFS, FSID: 1, Source: treeDevice,
-		System: true, Ports: export,
+		System: true, Ports: export, MaxOfUser: maxOfUser, MaxOfUsers: maxOfUsers,
 	})
 	if err != nil {
 		return err
