@@ -65,13 +65,13 @@ type FS struct {
 
 	auth    atomic.Uint32 // this server's authentication handle
 	proc    atomic.Uint32
-	control holder        // the control port
-	fsid    holder        // its identity port
-	users   atomic.Int64  // protids
-	left    chan struct{} // gets one when there are no users any more
-	pending atomic.Int64  // calls of the authentication server
-	active  atomic.Int64  // active translators
-	listed  atomic.Int64  // entries of directories that are being read
+	control ports.OnDemand // the control port
+	fsid    ports.OnDemand // its identity port
+	users   atomic.Int64   // protids
+	left    chan struct{}  // gets one when there are no users any more
+	pending atomic.Int64   // calls of the authentication server
+	active  atomic.Int64   // active translators
+	listed  atomic.Int64   // entries of directories that are being read
 
 	opens   opens
 	deaths  deaths
@@ -128,7 +128,7 @@ func (fs *FS) goneAway() { fs.goneOnce.Do(func() { close(fs.gone) }) }
 
 // Control returns a send right to the control port, the caller's.
 func (fs *FS) Control(ctx context.Context) (mach.Port, error) {
-	return fs.control.right(fs.ports, func() mach.Handler { return newController(fs) }, nil)
+	return fs.control.Right(fs.ports, func() mach.Handler { return newController(fs) }, nil)
 }
 
 // Root opens the root for a user, for the O_ flags, and returns the right.
@@ -193,11 +193,11 @@ type node struct {
 	fs   *FS
 	refs int // guarded by fs.mu
 
-	lock  mutex  // who changes the contents or the directory
-	trans box    // translator
-	locks locks  // of clients
-	watch notify // who wants to hear of changes
-	id    holder // the identity port
+	lock  mutex          // who changes the contents or the directory
+	trans box            // translator
+	locks locks          // of clients
+	watch notify         // who wants to hear of changes
+	id    ports.OnDemand // the identity port
 
 	// epoch counts the calls of io_revoke: what was opened before is no good.
 	epoch atomic.Uint32

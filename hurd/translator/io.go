@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"hurdlab/hurd/ports"
 	"hurdlab/hurd/proto"
 	"hurdlab/mach"
 )
@@ -448,22 +449,17 @@ func (p *protid) IOIdentity(ctx context.Context) (id, fsid mach.Port, fileno int
 	}
 	// The port stays the same while anybody holds it, even when nobody has
 	// the node open: it keeps the node in use.
-	id, err = n.id.right(p.fs.ports, func() mach.Handler { n.use(); return identity{} }, func() { n.put() })
+	id, err = n.id.Right(p.fs.ports, func() mach.Handler { n.use(); return ports.Identity() }, func() { n.put() })
 	if err != nil {
 		return mach.Null, mach.Null, 0, err
 	}
-	fsid, err = p.fs.fsid.right(p.fs.ports, func() mach.Handler { return identity{} }, nil)
+	fsid, err = p.fs.fsid.Right(p.fs.ports, ports.Identity, nil)
 	if err != nil {
 		p.fs.ports.Release(id)
 		return mach.Null, mach.Null, 0, err
 	}
 	return id, fsid, int64(st.Ino), nil
 }
-
-// identity answers for ports that stand for something but do nothing.
-type identity struct{}
-
-func (identity) Handle(context.Context, *mach.Message, *mach.Message) error { return proto.EOPNOTSUPP }
 
 // IORevoke makes all other ports of the node useless.
 func (p *protid) IORevoke(ctx context.Context) error {

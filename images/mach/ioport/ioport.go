@@ -2,8 +2,9 @@
 // common: of sockets, and of the streams of a program. An object can have many
 // ports, each with the user that it was authenticated for (a protid of
 // 5.12); this package makes them, serves the routines that make another port
-// of one (io_duplicate, io_reauthenticate, io_restrict_auth), and finds the
-// object behind a right that a client sends back.
+// of one (io_duplicate, io_reauthenticate, io_restrict_auth) and those for what
+// all ports of an object share ([State]), and finds the object behind a right
+// that a client sends back.
 //
 // Files are package hurd/translator's.
 package ioport
@@ -36,7 +37,8 @@ type Host struct {
 	// nobody can authenticate.
 	Auth mach.Port
 
-	pending atomic.Int32
+	pending  atomic.Int32
+	identity ports.OnDemand
 }
 
 // Limits of io_reauthenticate: a client that never goes to the authentication

@@ -11,8 +11,6 @@ import (
 	"errors"
 	"io"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"hurdlab/hurd/proto"
 	"hurdlab/hurd/translator"
@@ -39,52 +37,16 @@ func Input(h *ioport.Host, user translator.User, r io.Reader) (mach.Port, error)
 // stream is what both kinds of streams serve.
 type stream struct {
 	*ioport.Client
-	*modes
+	*ioport.State
 	readable bool
 }
 
-// modes are of all ports of a stream.
-type modes struct {
-	nonblock atomic.Bool
-	owner    atomic.Int32
-}
-
-func (s *stream) IOGetOpenmodes(context.Context) (bits int32, err error) {
-	bits = proto.O_WRITE
+func (s *stream) IOGetOpenmodes(context.Context) (int32, error) {
 	if s.readable {
-		bits = proto.O_READ
+		return s.Openmodes(proto.O_READ), nil
 	}
-	if s.nonblock.Load() {
-		bits |= proto.O_NONBLOCK
-	}
-	return bits, nil
+	return s.Openmodes(proto.O_WRITE), nil
 }
-
-func (s *stream) IOSetAllOpenmodes(_ context.Context, bits int32) error {
-	s.nonblock.Store(bits&proto.O_NONBLOCK != 0)
-	return nil
-}
-
-func (s *stream) IOSetSomeOpenmodes(_ context.Context, bits int32) error {
-	if bits&proto.O_NONBLOCK != 0 {
-		s.nonblock.Store(true)
-	}
-	return nil
-}
-
-func (s *stream) IOClearSomeOpenmodes(_ context.Context, bits int32) error {
-	if bits&proto.O_NONBLOCK != 0 {
-		s.nonblock.Store(false)
-	}
-	return nil
-}
-
-func (s *stream) IOModOwner(_ context.Context, owner int32) error {
-	s.owner.Store(owner)
-	return nil
-}
-
-func (s *stream) IOGetOwner(context.Context) (int32, error) { return s.owner.Load(), nil }
 
 func (s *stream) IOStat(context.Context) (proto.Stat, error) {
 	return proto.Stat{FSType: proto.FSTypeMisc, Ino: 1, Mode: proto.S_IFIFO | 0o600, Nlink: 1, Blksize: 4096}, nil
@@ -92,13 +54,13 @@ func (s *stream) IOStat(context.Context) (proto.Stat, error) {
 
 // output is a stream to write to.
 type output struct {
-	modes
-	mu sync.Mutex
-	w  io.Writer
+	state ioport.State
+	mu    sync.Mutex
+	w     io.Writer
 }
 
 func (o *output) Serve(c *ioport.Client) []any {
-	return []any{&writer{stream{Client: c, modes: &o.modes}, o}}
+	return []any{&writer{stream{Client: c, State: &o.state}, o}}
 }
 
 func (o *output) Release() {}
@@ -134,8 +96,8 @@ func (w *writer) IOSelectTimeout(ctx context.Context, _ proto.Timespec, want int
 // input is a stream to read from. One goroutine reads ahead of those that
 // wait, when there are any.
 type input struct {
-	modes
-	r io.Reader
+	state ioport.State
+	r     io.Reader
 
 	mu      sync.Mutex
 	wanted  int           // requests that wait
@@ -146,7 +108,7 @@ type input struct {
 }
 
 func (in *input) Serve(c *ioport.Client) []any {
-	return []any{&reader{stream{Client: c, modes: &in.modes, readable: true}, in}}
+	return []any{&reader{stream{Client: c, State: &in.state, readable: true}, in}}
 }
 
 func (in *input) Release() {}
@@ -165,7 +127,7 @@ func (r *reader) IORead(ctx context.Context, _ int64, amount uint64) ([]byte, er
 	in := r.input
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if err := in.wait(ctx, r.nonblock.Load()); err != nil {
+	if err := in.wait(ctx, r.Nonblock()); err != nil {
 		return nil, err
 	}
 	if len(in.buf) == 0 {
@@ -195,13 +157,7 @@ func (r *reader) IOSelect(ctx context.Context, want int32) (int32, error) {
 }
 
 func (r *reader) IOSelectTimeout(ctx context.Context, t proto.Timespec, want int32) (int32, error) {
-	limited, cancel := context.WithDeadline(ctx, time.Unix(t.Sec, t.Nsec))
-	defer cancel()
-	got, err := r.IOSelect(limited, want)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return 0, nil
-	}
-	return got, err
+	return ioport.SelectUntil(ctx, t, want, r.IOSelect)
 }
 
 // wait waits until something or the end has been read. The lock is held.

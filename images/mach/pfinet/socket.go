@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/waiter"
@@ -39,9 +38,8 @@ type object struct {
 	number tcpip.TransportProtocolNumber
 	id     uint64
 
-	users    atomic.Int32
-	nonblock atomic.Bool
-	owner    atomic.Int32
+	users atomic.Int32
+	state ioport.State
 
 	// remote is what a raw socket is connected to, which its endpoint does not
 	// tell.
@@ -58,7 +56,7 @@ type object struct {
 // Serve serves one more port.
 func (o *object) Serve(c *ioport.Client) []any {
 	o.users.Add(1)
-	return []any{&socket{Client: c, family: o.server.family(c.User), object: o}}
+	return []any{&socket{Client: c, family: o.server.family(c.User), object: o, State: &o.state}}
 }
 
 // Release closes the endpoint with the last port.
@@ -101,6 +99,7 @@ func (o *object) wait(ctx context.Context, events waiter.EventMask, nonblock boo
 // A socket serves one port of an object.
 type socket struct {
 	*ioport.Client
+	*ioport.State
 	family
 	*object
 }
@@ -169,7 +168,7 @@ func (k *socket) SocketShutdown(_ context.Context, how int32) error {
 
 func (k *socket) SocketAccept(ctx context.Context) (conn, peer mach.Port, err error) {
 	s := k.srv()
-	err = k.wait(ctx, inEvents, k.nonblock.Load(), func() error {
+	err = k.wait(ctx, inEvents, k.Nonblock(), func() error {
 		var from tcpip.FullAddress
 		ep, wq, terr := k.ep.Accept(&from)
 		if terr != nil {
@@ -209,7 +208,7 @@ func (k *socket) connect(ctx context.Context, a tcpip.FullAddress) error {
 	if terr == nil && k.typ == proto.SOCK_RAW {
 		k.remote.Store(&a)
 	}
-	if _, started := terr.(*tcpip.ErrConnectStarted); !started || k.nonblock.Load() {
+	if _, started := terr.(*tcpip.ErrConnectStarted); !started || k.Nonblock() {
 		return code(terr)
 	}
 	return k.wait(ctx, outEvents, false, func() error {
@@ -257,7 +256,7 @@ func (k *socket) IORead(ctx context.Context, _ int64, amount uint64) (b []byte, 
 	if amount == 0 && k.stream() {
 		return nil, nil
 	}
-	err = k.wait(ctx, inEvents, k.nonblock.Load(), func() (err error) {
+	err = k.wait(ctx, inEvents, k.Nonblock(), func() (err error) {
 		b, _, err = k.receive(int(min(amount, maxRead)), false)
 		return err
 	})
@@ -272,7 +271,7 @@ func (k *socket) SocketRecv(ctx context.Context, flags int32, amount uint64) (fr
 	var res tcpip.ReadResult
 	for {
 		var b []byte
-		err = k.wait(ctx, inEvents, k.nonblock.Load() || flags&proto.MSG_DONTWAIT != 0, func() (err error) {
+		err = k.wait(ctx, inEvents, k.Nonblock() || flags&proto.MSG_DONTWAIT != 0, func() (err error) {
 			b, res, err = k.receive(n-len(data), flags&proto.MSG_PEEK != 0)
 			return err
 		})
@@ -315,7 +314,7 @@ func (o *object) source(a tcpip.FullAddress) (mach.Port, error) {
 }
 
 func (k *socket) IOWrite(ctx context.Context, data []byte, _ int64) (uint64, error) {
-	return k.transmit(ctx, data, tcpip.WriteOptions{}, k.nonblock.Load())
+	return k.transmit(ctx, data, tcpip.WriteOptions{}, k.Nonblock())
 }
 
 func (k *socket) SocketSend(ctx context.Context, addr mach.Port, flags int32, data []byte, rights []mach.Port, control []byte) (uint64, error) {
@@ -333,7 +332,7 @@ func (k *socket) SocketSend(ctx context.Context, addr mach.Port, flags int32, da
 	if ok && !k.stream() {
 		opts.To = &a
 	}
-	n, err := k.transmit(ctx, data, opts, k.nonblock.Load() || flags&proto.MSG_DONTWAIT != 0)
+	n, err := k.transmit(ctx, data, opts, k.Nonblock() || flags&proto.MSG_DONTWAIT != 0)
 	if err == nil {
 		k.srv().host.Export.Release(addr)
 	}
@@ -370,30 +369,7 @@ func (k *socket) IOReadable(context.Context) (uint64, error) {
 }
 
 func (k *socket) IOGetOpenmodes(context.Context) (int32, error) {
-	bits := int32(proto.O_READ | proto.O_WRITE)
-	if k.nonblock.Load() {
-		bits |= proto.O_NONBLOCK
-	}
-	return bits, nil
-}
-
-func (k *socket) IOSetAllOpenmodes(_ context.Context, bits int32) error {
-	k.nonblock.Store(bits&proto.O_NONBLOCK != 0)
-	return nil
-}
-
-func (k *socket) IOSetSomeOpenmodes(_ context.Context, bits int32) error {
-	if bits&proto.O_NONBLOCK != 0 {
-		k.nonblock.Store(true)
-	}
-	return nil
-}
-
-func (k *socket) IOClearSomeOpenmodes(_ context.Context, bits int32) error {
-	if bits&proto.O_NONBLOCK != 0 {
-		k.nonblock.Store(false)
-	}
-	return nil
+	return k.Openmodes(proto.O_READ | proto.O_WRITE), nil
 }
 
 // IOSelect waits until the socket can do one of what is asked for.
@@ -420,13 +396,7 @@ func (k *socket) IOSelect(ctx context.Context, want int32) (got int32, err error
 // IOSelectTimeout is IOSelect until a time of the wall clock: then, nothing is
 // ready.
 func (k *socket) IOSelectTimeout(ctx context.Context, t proto.Timespec, want int32) (int32, error) {
-	limited, cancel := context.WithDeadline(ctx, time.Unix(t.Sec, t.Nsec))
-	defer cancel()
-	got, err := k.IOSelect(limited, want)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return 0, nil
-	}
-	return got, err
+	return ioport.SelectUntil(ctx, t, want, k.IOSelect)
 }
 
 // ready returns what of want the socket can do without waiting.
@@ -447,9 +417,6 @@ func (k *socket) IOStat(context.Context) (proto.Stat, error) {
 	}, nil
 }
 
-func (k *socket) IOModOwner(_ context.Context, owner int32) error {
-	k.owner.Store(owner)
-	return nil
+func (k *socket) IOIdentity(context.Context) (id, fsid mach.Port, fileno int64, err error) {
+	return k.Identity(k.State, k.id)
 }
-
-func (k *socket) IOGetOwner(context.Context) (int32, error) { return k.owner.Load(), nil }

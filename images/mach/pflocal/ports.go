@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"os"
-	"time"
 
 	"hurdlab/hurd/proto"
 	"hurdlab/hurd/translator"
@@ -163,7 +161,7 @@ type object struct {
 
 func (o *object) Serve(c *ioport.Client) []any {
 	o.sock.Use()
-	return []any{&socket{Client: c, family: family{ports: o.ports, user: c.User}, Socket: o.sock}}
+	return []any{&socket{Client: c, family: family{ports: o.ports, user: c.User}, Socket: o.sock, State: &o.sock.state}}
 }
 
 func (o *object) Release() { o.sock.Unuse() }
@@ -171,6 +169,7 @@ func (o *object) Release() { o.sock.Unuse() }
 // A socket serves one port of a Socket.
 type socket struct {
 	*ioport.Client
+	*ioport.State
 	family
 	*Socket
 }
@@ -412,29 +411,7 @@ func (k *socket) IOGetOpenmodes(context.Context) (bits int32, err error) {
 	if write {
 		bits |= proto.O_WRITE
 	}
-	if k.Nonblock() {
-		bits |= proto.O_NONBLOCK
-	}
-	return bits, nil
-}
-
-func (k *socket) IOSetAllOpenmodes(_ context.Context, bits int32) error {
-	k.SetNonblock(bits&proto.O_NONBLOCK != 0)
-	return nil
-}
-
-func (k *socket) IOSetSomeOpenmodes(_ context.Context, bits int32) error {
-	if bits&proto.O_NONBLOCK != 0 {
-		k.SetNonblock(true)
-	}
-	return nil
-}
-
-func (k *socket) IOClearSomeOpenmodes(_ context.Context, bits int32) error {
-	if bits&proto.O_NONBLOCK != 0 {
-		k.SetNonblock(false)
-	}
-	return nil
+	return k.Openmodes(bits), nil
 }
 
 func (k *socket) IOSelect(ctx context.Context, want int32) (int32, error) {
@@ -444,13 +421,7 @@ func (k *socket) IOSelect(ctx context.Context, want int32) (int32, error) {
 // IOSelectTimeout is IOSelect until a time of the wall clock: then, nothing is
 // ready.
 func (k *socket) IOSelectTimeout(ctx context.Context, t proto.Timespec, want int32) (int32, error) {
-	limited, cancel := context.WithDeadline(ctx, time.Unix(t.Sec, t.Nsec))
-	defer cancel()
-	got, err := k.Select(limited, want)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return 0, nil
-	}
-	return got, err
+	return ioport.SelectUntil(ctx, t, want, k.Select)
 }
 
 // IOStat tells a socket, or a pipe.
@@ -468,9 +439,6 @@ func (k *socket) IOStat(context.Context) (proto.Stat, error) {
 	}, nil
 }
 
-func (k *socket) IOModOwner(_ context.Context, owner int32) error {
-	k.SetOwner(owner)
-	return nil
+func (k *socket) IOIdentity(context.Context) (id, fsid mach.Port, fileno int64, err error) {
+	return k.Identity(k.State, k.id)
 }
-
-func (k *socket) IOGetOwner(context.Context) (int32, error) { return k.Owner(), nil }

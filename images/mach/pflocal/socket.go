@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"hurdlab/hurd/proto"
+	"hurdlab/images/mach/ioport"
 	"hurdlab/mach"
 )
 
@@ -81,15 +82,14 @@ type Socket struct {
 	kind   Kind
 	id     uint64
 	made   time.Time
+	state  ioport.State
 
 	// The server's lock protects the rest.
-	addr     *Address
-	nonblock bool
-	in, out  *queue
-	peer     *Socket // the other end; of a datagram socket, where it sends to
-	shut     [2]bool // reading, writing: by this end
-	closed   bool
-	owner    int32 // F_SETOWN
+	addr    *Address
+	in, out *queue
+	peer    *Socket // the other end; of a datagram socket, where it sends to
+	shut    [2]bool // reading, writing: by this end
+	closed  bool
 
 	listening bool
 	backlog   int
@@ -334,7 +334,7 @@ func (k *Socket) Connect(ctx context.Context, a *Address) error {
 			to.changed.broadcast()
 			return nil
 		}
-		if k.nonblock {
+		if k.state.Nonblock() {
 			return proto.EAGAIN
 		}
 		if err := s.wait(ctx, &k.changed, &to.changed); err != nil {
@@ -359,7 +359,7 @@ func (k *Socket) Accept(ctx context.Context) (*Socket, error) {
 			k.changed.broadcast()
 			return conn, nil
 		}
-		if k.nonblock {
+		if k.state.Nonblock() {
 			return nil, proto.EAGAIN
 		}
 		if err := s.wait(ctx, &k.changed); err != nil {
@@ -483,7 +483,7 @@ func (k *Socket) send(ctx context.Context, p packet, to *Address, dontWait bool)
 			q.put(p)
 			return n, nil
 		}
-		if k.nonblock || dontWait {
+		if k.state.Nonblock() || dontWait {
 			return 0, proto.EAGAIN
 		}
 		if err := s.wait(ctx, &q.changed, &k.changed); err != nil {
@@ -550,7 +550,7 @@ func (k *Socket) receive(ctx context.Context, n int, how How) (p packet, cut boo
 		case q.ended:
 			return p, false, nil
 		}
-		if k.nonblock || how.DontWait {
+		if k.state.Nonblock() || how.DontWait {
 			return p, false, proto.EAGAIN
 		}
 		if err := k.server.wait(ctx, &q.changed, &k.changed); err != nil {
@@ -615,19 +615,6 @@ func (k *Socket) Readable() (int, error) {
 	return len(k.in.packets[0].data), nil
 }
 
-// Nonblock tells whether calls wait, and SetNonblock says so.
-func (k *Socket) Nonblock() bool {
-	k.server.mu.Lock()
-	defer k.server.mu.Unlock()
-	return k.nonblock
-}
-
-func (k *Socket) SetNonblock(on bool) {
-	k.server.mu.Lock()
-	defer k.server.mu.Unlock()
-	k.nonblock = on
-}
-
 // Modes returns whether the socket can be read and written: one that is shut
 // in one direction is the end of a pipe.
 func (k *Socket) Modes() (read, write bool) {
@@ -647,18 +634,4 @@ func (k *Socket) Listening() bool {
 	k.server.mu.Lock()
 	defer k.server.mu.Unlock()
 	return k.listening
-}
-
-// Owner is the process, or less than 0 the group, that SetOwner says is to get
-// signals.
-func (k *Socket) Owner() int32 {
-	k.server.mu.Lock()
-	defer k.server.mu.Unlock()
-	return k.owner
-}
-
-func (k *Socket) SetOwner(owner int32) {
-	k.server.mu.Lock()
-	defer k.server.mu.Unlock()
-	k.owner = owner
 }

@@ -295,9 +295,9 @@ func TestConnect(t *testing.T) {
 	f.send(c, "early")
 	// The backlog is full.
 	d := f.socket(Stream)
-	d.SetNonblock(true)
+	d.state.SetNonblock(true)
 	f.fails(d.Connect(t.Context(), a), proto.EAGAIN)
-	d.SetNonblock(false)
+	d.state.SetNonblock(false)
 	connected := make(chan error)
 	go func() { connected <- d.Connect(t.Context(), a) }()
 	s, err := l.Accept(t.Context())
