@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"os"
 	"syscall"
 
 	"hurdlab/hurd"
@@ -15,6 +16,13 @@ func systemName() (names [5]string, err error) {
 	u, err := proto.ProcUname(context.Background(), hurd.Self().Proc)
 	if err != nil {
 		return names, err
+	}
+	// The proc server does not know the name of the host: a program looks
+	// itself (in C, uname does).
+	if u.Nodename == "" {
+		if u.Nodename, err = os.Hostname(); err != nil {
+			return names, err
+		}
 	}
 	return [5]string{u.Sysname, u.Nodename, u.Release, u.Version, u.Machine}, nil
 }
