@@ -166,6 +166,9 @@ type Limits struct {
 	Claims  int // claims of one peer that wait, and of this node at one peer (1,024)
 }
 
+// WithDefaults returns the limits with those that are zero replaced by their defaults.
+func (l Limits) WithDefaults() Limits { return l.withDefaults() }
+
 func (l Limits) withDefaults() Limits {
 	for _, f := range []struct {
 		v *int

@@ -103,6 +103,16 @@ func AppendGreeting(b []byte, g *Greeting) ([]byte, error) {
 	return endFrame(b, start), nil
 }
 
+// IsGreeting reports whether the first 8 bytes of a connection are those of a greeting.
+func IsGreeting(b []byte) bool { return string(b) == magic }
+
+// CloseLength returns the length, with its own, of the frame with a [Close] that
+// begins with 8 bytes: the peer may say it in place of its greeting.
+func CloseLength(b []byte) (n int, ok bool) {
+	n = int(binary.LittleEndian.Uint32(b)) + FrameHeader
+	return n, len(b) >= 8 && n >= 8 && n <= maxGreeting && b[FrameHeader] == typeClose
+}
+
 // GreetingLength returns the number of bytes that follow the header of a greeting.
 // An error is [ErrMagic] or a [*rights.ProtocolError].
 func GreetingLength(header []byte) (int, error) {

@@ -1,0 +1,530 @@
+package session
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hurdlab/netmsg/rights"
+	"hurdlab/netmsg/wire"
+)
+
+const (
+	readBuffer = 64 << 10
+	// keepBuffer is the largest buffer for writing that is kept.
+	keepBuffer = 1 << 20
+	// writeSize bounds single writes, so that it can be seen whether the peer reads.
+	writeSize = 256 << 10
+	maxBatch  = 64
+)
+
+// A PeerError is a session's end that the peer has asked for: what it said in its
+// CLOSE.
+type PeerError struct{ rights.ProtocolError }
+
+func (e *PeerError) Error() string {
+	s := "the peer ended the session"
+	if e.Text != "" {
+		s += ": " + e.Text
+	}
+	if e.Rule != "" {
+		s += fmt.Sprintf(" (rule %s)", e.Rule)
+	}
+	return s
+}
+
+// Unwrap lets errors.As find what the peer said.
+func (e *PeerError) Unwrap() error { return &e.ProtocolError }
+
+// ErrLost is that the connection ended without a CLOSE.
+var ErrLost = errors.New("the connection was lost")
+
+func protocolError(code rights.Code, rule, format string, args ...any) *rights.ProtocolError {
+	return &rights.ProtocolError{Code: code, Rule: rule, Text: fmt.Sprintf(format, args...)}
+}
+
+// A Session is a stream of records between this node and an incarnation of another.
+type Session struct {
+	conn     net.Conn
+	config   *Config
+	greeting wire.Greeting // the peer's
+	id       wire.SessionID
+	version  uint16
+	since    time.Time
+
+	mu      sync.Mutex
+	codec   wire.Codec
+	out     []byte // what is to be written
+	taken   int    // bytes that are being written
+	ended   error  // why the session is over
+	sent    uint64 // records
+	written uint64 // bytes
+
+	wake chan struct{} // there is something to write, or to end
+	done chan struct{} // Lost has returned
+
+	received, read atomic.Uint64 // records, bytes
+
+	// The watch.
+	heard    atomic.Bool   // something came since the last tick
+	writes   atomic.Uint64 // odd while one is going on
+	timer    *time.Timer
+	silent   int    // ticks without anything heard
+	stuck    int    // ticks in one write
+	writeWas uint64 // writes at the last tick
+	ticks    uint64
+	pinged   atomic.Int64 // when, in ns since the start; 0 if there is no ping under way
+	rtt      atomic.Int64 // of the last ping
+}
+
+func newSession(c *Config, conn net.Conn, peer wire.Greeting, id wire.SessionID, version uint16) *Session {
+	return &Session{
+		conn: conn, config: c, greeting: peer, id: id, version: version, since: time.Now(),
+		codec: wire.Codec{Self: c.Self, Peer: peer.Node, Limits: wire.Limits{Message: c.Limits.Message, Rights: c.Limits.Rights}},
+		wake:  make(chan struct{}, 1),
+		done:  make(chan struct{}),
+	}
+}
+
+// Peer is the other end.
+func (s *Session) Peer() rights.Incarnation { return s.greeting.Node }
+
+// Greeting is what the peer said of itself.
+func (s *Session) Greeting() wire.Greeting { return s.greeting }
+
+// Takes is what the peer takes from this node, as it said in its greeting.
+func (s *Session) Takes() rights.Limits {
+	g := &s.greeting
+	return rights.Limits{
+		Window: clamp(g.Window), Budget: clamp(g.Budget), Message: clamp(g.Message),
+		Rights: clamp(g.Rights), Holds: clamp(g.Holds), Claims: clamp(g.Claims),
+	}
+}
+
+func clamp(x uint64) int { return int(min(x, math.MaxInt32)) }
+
+// Version is that of the protocol which both ends speak.
+func (s *Session) Version() uint16 { return s.version }
+
+// Dialled reports whether this node opened the session.
+func (s *Session) Dialled() bool { return s.id.Mine }
+
+// Send puts a record into the session. It does not block, nor does it have it
+// written: when all is said that there is to say, Flush does. What is sent
+// after the session's end is lost, as what was sent just before it.
+//
+// A body is copied; it is not needed any more when Send returns.
+func (s *Session) Send(r *rights.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return
+	}
+	b, err := s.codec.Append(s.out, r)
+	if err != nil {
+		s.end(protocolError(rights.CodeInternal, "B4", "%v", err), true)
+		return
+	}
+	s.out = b
+	s.sent++
+	s.bound()
+}
+
+// bound ends the session if too much waits to be written. The caller has the lock.
+func (s *Session) bound() {
+	if n := s.taken + len(s.out); n > s.config.Queue && s.ended == nil {
+		s.out = nil // there is no use in it
+		s.end(protocolError(rights.CodeLimit, "B1", "%d bytes wait to be written: the peer does not read", n), true)
+	}
+}
+
+// Flush has written, by a goroutine of the session's, what has been sent, all in
+// one go. It lets other goroutines run first, for that one to be among
+// them: the caller may be about to block in the kernel.
+func (s *Session) Flush() {
+	if s.flush() {
+		runtime.Gosched()
+	}
+}
+
+func (s *Session) flush() bool {
+	s.mu.Lock()
+	more := len(s.out) > 0
+	s.mu.Unlock()
+	if more {
+		s.wakeWriter()
+	}
+	return more
+}
+
+func (s *Session) wakeWriter() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Queued is how many bytes wait to be written. Who could send more may wait for
+// it to become less: beyond [Config.Queue] the session ends.
+func (s *Session) Queued() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken + len(s.out)
+}
+
+// Close ends the session, and tells the peer why. Lost is called soon, from another
+// goroutine, with err.
+func (s *Session) Close(err *rights.ProtocolError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end(err, true)
+}
+
+// end ends the session. If say, and err is a protocol error, the peer is told. The
+// caller has the lock.
+func (s *Session) end(err error, say bool) {
+	if s.ended != nil {
+		return
+	}
+	s.ended = err
+	if e, ok := err.(*rights.ProtocolError); ok && say {
+		s.out = wire.AppendControl(s.out, wire.Close{Err: *e})
+	} else {
+		s.out = nil
+	}
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	// The reader is to stop, now, and the writer when it has written the CLOSE,
+	// for which there is some time.
+	_ = s.conn.SetReadDeadline(time.Unix(1, 0))
+	time.AfterFunc(s.config.Linger, func() { s.conn.Close() })
+	s.wakeWriter()
+}
+
+func (s *Session) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end(err, true)
+}
+
+func (s *Session) over() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+// run takes records until the session's end. over is called when Lost has returned.
+func (s *Session) run(over func()) {
+	s.mu.Lock()
+	if s.ended == nil {
+		s.timer = time.AfterFunc(s.config.KeepAlive, s.tick)
+	}
+	s.mu.Unlock()
+	s.wakeWriter() // the greeting, if nothing else
+	go s.write()
+	s.readRecords()
+	err := s.over()
+	s.config.Handler.Lost(s, err)
+	over()
+	// The peer may still be sending: a connection that is closed while something
+	// is unread is reset, and the CLOSE would be lost.
+	if _, ok := err.(*rights.ProtocolError); ok {
+		s.mu.Lock()
+		_ = s.conn.SetReadDeadline(time.Now().Add(s.config.Linger))
+		s.mu.Unlock()
+		_, _ = io.CopyBuffer(io.Discard, struct{ io.Reader }{s.conn}, make([]byte, 4096))
+	}
+	s.conn.Close()
+}
+
+// write writes what is sent until the session ends.
+func (s *Session) write() {
+	var spare []byte
+	for range s.wake {
+		for {
+			s.mu.Lock()
+			b := s.out
+			s.out, s.taken = spare[:0], len(b)
+			ended := s.ended
+			s.mu.Unlock()
+			if len(b) == 0 {
+				spare = b
+				if ended == nil {
+					break
+				}
+				if c, ok := s.conn.(interface{ CloseWrite() error }); ok {
+					_ = c.CloseWrite()
+				}
+				return
+			}
+			err := s.writeAll(b)
+			s.mu.Lock()
+			s.written += uint64(len(b) - s.taken)
+			s.taken = 0
+			if err != nil {
+				s.end(fmt.Errorf("%w: %w", ErrLost, err), false)
+			}
+			s.mu.Unlock()
+			if spare = b; cap(b) > keepBuffer {
+				spare = nil
+			}
+		}
+	}
+}
+
+func (s *Session) writeAll(b []byte) error {
+	for len(b) > 0 {
+		s.writes.Add(1)
+		n, err := s.conn.Write(b[:min(len(b), writeSize)])
+		s.writes.Add(1)
+		b = b[n:]
+		s.mu.Lock()
+		s.taken = len(b)
+		s.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readRecords takes frames, and passes on their records, until the session ends.
+func (s *Session) readRecords() {
+	r := reader{conn: s.conn, buf: make([]byte, readBuffer), max: s.codec.Limits.MaxFrame(), arrived: s.arrived}
+	batch := make([]rights.Record, 0, maxBatch)
+	pass := func() {
+		if len(batch) == 0 || s.over() != nil {
+			return
+		}
+		s.received.Add(uint64(len(batch)))
+		s.config.Handler.Receive(s, batch)
+		clear(batch)
+		batch = batch[:0]
+	}
+	for {
+		frame, whole, err := r.buffered()
+		if err == nil && frame == nil {
+			// Before waiting: hand over what there is, and say what it led to.
+			pass()
+			if s.over() != nil {
+				return
+			}
+			s.flush()
+			frame, whole, err = r.next()
+		}
+		var c wire.Control
+		switch {
+		case err != nil:
+		case wire.IsControl(frame):
+			c, err = wire.DecodeControl(frame)
+		default:
+			var rec rights.Record
+			if rec, err = s.codec.Decode(frame, whole); err == nil {
+				batch = append(batch, rec)
+			}
+		}
+		if err != nil || c != nil || len(batch) == maxBatch {
+			pass()
+			if s.over() != nil {
+				return
+			}
+		}
+		if err == nil && c != nil {
+			err = s.control(c)
+		}
+		if err != nil {
+			s.fail(err)
+			return
+		}
+	}
+}
+
+func (s *Session) arrived(n int) {
+	s.heard.Store(true)
+	s.read.Add(uint64(n))
+}
+
+func (s *Session) control(c wire.Control) error {
+	switch c := c.(type) {
+	case wire.Ping:
+		s.mu.Lock()
+		if s.ended == nil {
+			s.out = wire.AppendControl(s.out, wire.Pong{N: c.N})
+			s.bound()
+		}
+		s.mu.Unlock()
+	case wire.Pong:
+		if at := s.pinged.Load(); at != 0 && uint64(at) == c.N {
+			s.rtt.Store(int64(time.Since(s.since)) - at)
+			s.pinged.Store(0)
+		}
+	case wire.Close:
+		return &PeerError{c.Err}
+	}
+	return nil
+}
+
+// A reader takes frames from a connection.
+type reader struct {
+	conn    net.Conn
+	buf     []byte
+	r, w    int // what is in buf
+	max     int // the longest frame
+	arrived func(int)
+}
+
+// length is that of the frame at the start of what is in the buffer, if it is
+// there.
+func (r *reader) length() (n int, ok bool, err error) {
+	b := r.buf[r.r:r.w]
+	if len(b) < wire.FrameHeader {
+		return 0, false, nil
+	}
+	x := binary.LittleEndian.Uint32(b)
+	switch {
+	case x == 0:
+		return 0, false, protocolError(rights.CodeProtocol, "S4", "a frame of no bytes")
+	case uint64(x) > uint64(r.max):
+		return 0, false, protocolError(rights.CodeLimit, "B1", "a frame of %d bytes, more than %d", x, r.max)
+	}
+	return int(x), true, nil
+}
+
+// buffered returns the next frame if it is in the buffer, or nil. whole is false:
+// it is good until the next call.
+func (r *reader) buffered() (frame []byte, whole bool, err error) {
+	n, ok, err := r.length()
+	if !ok || r.w-r.r < wire.FrameHeader+n {
+		return nil, false, err
+	}
+	start := r.r + wire.FrameHeader
+	r.r = start + n
+	return r.buf[start:r.r:r.r], false, nil
+}
+
+// next waits for the next frame. If whole, its memory is the caller's; if not, it
+// is good until the next call.
+func (r *reader) next() (frame []byte, whole bool, err error) {
+	for {
+		frame, _, err := r.buffered()
+		if frame != nil || err != nil {
+			return frame, false, err
+		}
+		if n, ok, _ := r.length(); ok && wire.FrameHeader+n > len(r.buf) {
+			frame, err := r.large(n)
+			return frame, true, err
+		}
+		if r.r > 0 {
+			r.w = copy(r.buf, r.buf[r.r:r.w])
+			r.r = 0
+		}
+		n, err := r.fill(r.buf[r.w:])
+		r.w += n
+		if n == 0 && err != nil {
+			return nil, false, r.lost(err)
+		}
+	}
+}
+
+// large takes a frame that is longer than the buffer. A length costs nothing
+// by itself: memory is allocated as data comes.
+func (r *reader) large(n int) ([]byte, error) {
+	frame := make([]byte, min(n, 1<<20))
+	have := copy(frame, r.buf[r.r+wire.FrameHeader:r.w])
+	r.r, r.w = 0, 0
+	for {
+		if have == len(frame) {
+			if have == n {
+				return frame, nil
+			}
+			more := make([]byte, min(n, 4*len(frame)))
+			copy(more, frame)
+			frame = more
+		}
+		k, err := r.fill(frame[have:])
+		have += k
+		if k == 0 && err != nil {
+			return nil, r.lost(err)
+		}
+	}
+}
+
+func (r *reader) fill(b []byte) (int, error) {
+	n, err := r.conn.Read(b)
+	if n > 0 {
+		r.arrived(n)
+	}
+	return n, err
+}
+
+func (r *reader) lost(err error) error {
+	if errors.Is(err, io.EOF) {
+		return ErrLost
+	}
+	return fmt.Errorf("%w: %w", ErrLost, err)
+}
+
+// tick looks after the peer, each [Config.KeepAlive]: it is asked for a sign of life
+// if there was none, and given up if there is none for [Config.Silence] ticks. No
+// timer is set or stopped for records that come and go.
+func (s *Session) tick() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return
+	}
+	s.ticks++
+	ask := s.ticks%8 == 1 // to know how long it takes
+	if s.heard.Swap(false) {
+		s.silent = 0
+	} else {
+		s.silent++
+		ask = true
+	}
+	if w := s.writes.Load(); w%2 == 1 && w == s.writeWas {
+		s.stuck++
+	} else {
+		s.stuck, s.writeWas = 0, w
+	}
+	limit := time.Duration(s.config.Silence) * s.config.KeepAlive
+	switch {
+	case s.silent >= s.config.Silence:
+		s.end(protocolError(rights.CodeTimeout, "B4", "nothing was heard for %v", limit), true)
+		return
+	case s.stuck >= s.config.Silence:
+		s.out = nil
+		s.end(protocolError(rights.CodeTimeout, "B4", "the peer has read nothing for %v", limit), true)
+		return
+	}
+	if ask {
+		now := int64(time.Since(s.since)) | 1
+		s.pinged.Store(now)
+		s.out = wire.AppendControl(s.out, wire.Ping{N: uint64(now)})
+	}
+	s.wakeWriter() // also for who forgot to flush
+	s.timer.Reset(s.config.KeepAlive)
+}
+
+// Stats are figures of a session.
+type Stats struct {
+	Since          time.Time
+	Sent, Received uint64        // records
+	Written, Read  uint64        // bytes
+	Queued         int           // bytes that wait to be written
+	RTT            time.Duration // of the last ping that was answered; 0 if none was
+}
+
+// Stats returns the session's figures.
+func (s *Session) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stats{s.since, s.sent, s.received.Load(), s.written, s.read.Load(), s.taken + len(s.out), time.Duration(s.rtt.Load())}
+}
