@@ -246,6 +246,10 @@ func (u *up) makeNodes(ctx context.Context) ([]*images.Machine, error) {
 		nics = append(nics, nic)
 		hosts[nic.Name()] = nic.Addr().Addr()
 	}
+	netmsg, err := netmsgFiles(hosts)
+	if err != nil {
+		return nil, err
+	}
 	client, err := newKey(u.dir.File(state.ClientKey), "hurdlab "+u.spec.Name)
 	if err != nil {
 		return nil, err
@@ -268,6 +272,7 @@ func (u *up) makeNodes(ctx context.Context) ([]*images.Machine, error) {
 			Hosts:          hosts,
 			HostKey:        hostKey.private,
 			AuthorizedKeys: client.authorized(),
+			Netmsg:         netmsg[name],
 			MemoryMB:       u.spec.MemoryMB,
 			Dir:            u.dir.Node(name),
 		})

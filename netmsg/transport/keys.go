@@ -150,9 +150,9 @@ func parsePeer(f []string) (Peer, error) {
 }
 
 // ValidName says whether a node can have a name: 1 to 63 letters, digits, dots,
-// hyphens and underscores.
+// hyphens and underscores, of which the first is a letter or a digit.
 func ValidName(s string) bool {
-	return len(s) > 0 && len(s) <= 63 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == "" && s[0] != '.' && s[0] != '-'
+	return len(s) > 0 && len(s) <= 63 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == "" && strings.IndexByte(".-_", s[0]) < 0
 }
 
 // String is p as a line of a list, without its end.
