@@ -1,15 +1,12 @@
 package hurd
 
 import (
-	"regexp"
-	"strconv"
-	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"hurdlab/lab"
+	"hurdlab/suites/internal/harness"
 )
 
 var _ = Describe("files", func() {
@@ -57,42 +54,14 @@ var _ = Describe("files", func() {
 		sh(ctx, "rm /tmp/f/big; echo x > /tmp/f/small; cat /tmp/f/small")
 	}, SpecTimeout(3*time.Minute))
 
-	// conforms runs the conformance suite and wants no case to fail, and few
-	// to be skipped.
-	conforms := func(ctx SpecContext, atLeast int, args ...string) {
-		GinkgoHelper()
-		var out strings.Builder
-		p, err := l.Nodes()[0].Start(ctx, lab.Cmd{Args: append([]string{"fstest"}, args...), Stdout: &out, Stderr: &out})
-		Expect(err).NotTo(HaveOccurred())
-		exit, err := p.Wait()
-		Expect(err).NotTo(HaveOccurred())
-		var bad, skipped []string
-		for line := range strings.Lines(out.String()) {
-			switch {
-			case strings.HasPrefix(line, "ok "):
-			case strings.HasPrefix(line, "skip "):
-				skipped = append(skipped, line)
-			default:
-				bad = append(bad, line)
-			}
-		}
-		AddReportEntry("conformance", strings.Join(append(skipped, bad...), ""))
-		Expect(exit.Ok()).To(BeTrue(), "%v\n%s", exit, strings.Join(bad, ""))
-		m := regexp.MustCompile(`(?m)^\d+ cases: (\d+) ok, 0 failed`).FindStringSubmatch(out.String())
-		Expect(m).NotTo(BeNil(), "%s", out.String())
-		ok, err := strconv.Atoi(m[1])
-		Expect(err).NotTo(HaveOccurred())
-		Expect(ok).To(BeNumerically(">=", atLeast))
-	}
-
 	It("are as the conformance suite wants them, in the root file system", func(ctx SpecContext) {
-		conforms(ctx, 900, "/tmp/f")
+		harness.Conform(ctx, l.Nodes()[0], 900, "/tmp/f")
 	}, SpecTimeout(20*time.Minute))
 
 	It("are so on a translator", func(ctx SpecContext) {
 		sh(ctx, "settrans -ac /tmp/f/t /bin/tmpfs --size=12")
 		DeferCleanup(func(ctx SpecContext) { sh(ctx, "settrans -fg /tmp/f/t") })
-		conforms(ctx, 900, "/tmp/f/t")
+		harness.Conform(ctx, l.Nodes()[0], 900, "/tmp/f/t")
 		sh(ctx, "settrans -g /tmp/f/t")
 	}, SpecTimeout(20*time.Minute))
 

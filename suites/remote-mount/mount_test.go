@@ -1,0 +1,176 @@
+// Package remotemount is the suite that shows that a node's files are served to
+// others by netmsg: the conformance suite through the mount, files large and
+// many, three nodes, and what becomes of all that when the network or a node
+// fails.
+//
+//	hurdlab test suites/remote-mount
+package remotemount
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"hurdlab/images"
+	"hurdlab/lab"
+	"hurdlab/suites/internal/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+func TestSuite(t *testing.T) { harness.Run(t, "remote mount") }
+
+// programs are the programs of the specs, in /bin of each node.
+var programs = []string{
+	"hurdlab/suites/programs/fstest",
+	"hurdlab/suites/programs/mountload",
+	"hurdlab/suites/programs/setclock",
+}
+
+// l is the lab of all specs, which leave it as they found it: three nodes that
+// all talk to each other.
+var l *lab.Lab
+
+var _ = BeforeSuite(func(ctx SpecContext) {
+	l = harness.Up(ctx, lab.Spec{Nodes: 3, MemoryMB: 192})
+	for _, n := range l.Nodes() {
+		if !n.Can(images.CanGo) || !n.Can(images.CanHurd) {
+			Skip(fmt.Sprintf("%s runs no programs built by the Go port, or has no Hurd's servers", n.Name()))
+		}
+	}
+	Expect(harness.Install(ctx, l, programs)).To(Succeed())
+}, NodeTimeout(20*time.Minute))
+
+// guarded is what every container of specs begins with.
+func guarded() { harness.Guard(func() *lab.Lab { return l }) }
+
+// on runs a script of the shell on a node that is to succeed, and returns its
+// output. The nodes are called 1, 2 and 3.
+func on(ctx context.Context, node int, script string) string {
+	GinkgoHelper()
+	r := try(ctx, node, script)
+	Expect(r.Ok()).To(BeTrue(), "on node%d: %s: %v\n%s%s", node, script, r.Exit, r.Stdout, r.Stderr)
+	return r.Stdout
+}
+
+// try runs a script of the shell on a node, however it ends.
+func try(ctx context.Context, node int, script string) lab.Result {
+	GinkgoHelper()
+	r, err := l.Nodes()[node-1].Run(ctx, "sh", "-c", script)
+	Expect(err).NotTo(HaveOccurred(), "on node%d: %s", node, script)
+	return r
+}
+
+// start starts a script of the shell on a node and returns what waits for its
+// output.
+func start(ctx context.Context, node int, script string) (wait func() (string, lab.Exit)) {
+	GinkgoHelper()
+	var out strings.Builder
+	p, err := l.Nodes()[node-1].Start(ctx, lab.Cmd{Args: []string{"sh", "-c", script}, Stdout: &out, Stderr: &out})
+	Expect(err).NotTo(HaveOccurred())
+	return func() (string, lab.Exit) {
+		GinkgoHelper()
+		exit, err := p.Wait()
+		Expect(err).NotTo(HaveOccurred())
+		return out.String(), exit
+	}
+}
+
+// kill kills the process on a node whose command line has a text.
+func kill(ctx context.Context, node int, command string) {
+	GinkgoHelper()
+	for line := range strings.Lines(on(ctx, node, "ps")) {
+		if f := strings.Fields(line); strings.Contains(line, command) {
+			on(ctx, node, "kill -KILL "+f[0])
+			return
+		}
+	}
+	Fail(fmt.Sprintf("node%d runs no %s", node, command))
+}
+
+// mounted waits until a node has another's files, as after a fault.
+func mounted(ctx context.Context, node, other int) {
+	GinkgoHelper()
+	Eventually(ctx, func() string { return try(ctx, node, fmt.Sprintf("cat /n/node%d/etc/hostname", other)).Stdout }).
+		WithTimeout(2 * time.Minute).Should(Equal(fmt.Sprintf("node%d\n", other)))
+}
+
+var _ = Describe("a mount", func() {
+	guarded()
+
+	It("shows the other node's files on each node", func(ctx SpecContext) {
+		for a := 1; a <= 3; a++ {
+			for b := 1; b <= 3; b++ {
+				if a != b {
+					Expect(on(ctx, a, fmt.Sprintf("cat /n/node%d/etc/hostname", b))).To(Equal(fmt.Sprintf("node%d\n", b)))
+				}
+			}
+		}
+	}, SpecTimeout(3*time.Minute))
+
+	It("is as the conformance suite wants files, for root", func(ctx SpecContext) {
+		on(ctx, 2, "rm -rf /tmp/f; mkdir /tmp/f")
+		harness.Conform(ctx, l.Nodes()[0], 900, "/n/node2/tmp/f")
+	}, SpecTimeout(40*time.Minute))
+
+	It("lets in the user as whom they are, and no further", func(ctx SpecContext) {
+		on(ctx, 2, "rm -rf /tmp/u; mkdir /tmp/u; chmod 777 /tmp/u; echo secret > /tmp/u/root; chmod 600 /tmp/u/root")
+		Expect(on(ctx, 1, "su user -c 'echo mine > /n/node2/tmp/u/user; cat /n/node2/tmp/u/user'")).To(Equal("mine\n"))
+		Expect(on(ctx, 2, "stat -c %u /tmp/u/user")).To(Equal("1000\n"))
+		r := try(ctx, 1, "su user -c 'cat /n/node2/tmp/u/root'")
+		Expect(r.Ok()).To(BeFalse())
+		Expect(r.Stderr).To(ContainSubstring("permission denied"))
+	}, SpecTimeout(2*time.Minute))
+
+	It("carries large files both ways unchanged", func(ctx SpecContext) {
+		on(ctx, 1, "mountload make -size 16000000 -seed 1 /tmp/big && cp /tmp/big /n/node2/tmp/big && mountload check -size 16000000 -seed 1 /n/node2/tmp/big")
+		on(ctx, 2, "mountload check -size 16000000 -seed 1 /tmp/big; rm /tmp/big")
+		on(ctx, 1, "rm /tmp/big")
+	}, SpecTimeout(10*time.Minute))
+
+	It("carries many files and deep trees", func(ctx SpecContext) {
+		on(ctx, 1, "mountload tree -files 500 -depth 20 /n/node2/tmp/tree")
+		Expect(on(ctx, 2, "mountload treecheck -files 500 -depth 20 /tmp/tree && rm -r /tmp/tree")).To(Equal("ok\n"))
+	}, SpecTimeout(10*time.Minute))
+
+	It("runs a program that is on the other node", func(ctx SpecContext) {
+		on(ctx, 2, "cp /bin/mountload /tmp/prog")
+		Expect(on(ctx, 1, "/n/node2/tmp/prog hello; rm /n/node2/tmp/prog")).To(Equal("hello\n"))
+	}, SpecTimeout(3*time.Minute))
+
+	It("keeps two clients of one file apart and together", func(ctx SpecContext) {
+		on(ctx, 3, "rm -f /tmp/log; : > /tmp/log; chmod 666 /tmp/log")
+		a := start(ctx, 1, "mountload append -n 200 -name a /n/node3/tmp/log")
+		b := start(ctx, 2, "mountload append -n 200 -name b /n/node3/tmp/log")
+		for _, wait := range []func() (string, lab.Exit){a, b} {
+			out, exit := wait()
+			Expect(exit.Ok()).To(BeTrue(), "%s", out)
+		}
+		log := on(ctx, 3, "cat /tmp/log")
+		Expect(strings.Count(log, "a ")).To(Equal(200))
+		Expect(strings.Count(log, "b ")).To(Equal(200))
+		Expect(strings.Count(log, "\n")).To(Equal(400))
+	}, SpecTimeout(10*time.Minute))
+
+	It("passes a right from one node through a second to a third", func(ctx SpecContext) {
+		on(ctx, 3, "echo three > /tmp/three")
+		// node2's file system hands out the right to node3's files that it has
+		// by its own mount.
+		Expect(on(ctx, 1, "cat /n/node2/n/node3/tmp/three")).To(Equal("three\n"))
+		// And does not have to be there for them to be used.
+		hold := start(ctx, 1, "mountload hold /n/node2/n/node3/tmp/three")
+		Eventually(ctx, func() string { return try(ctx, 1, "cat /tmp/held").Stdout }).Should(Equal("open\n"))
+		Expect(l.Net().Isolate(ctx, "node2")).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) { Expect(l.Net().Heal(ctx)).To(Succeed()); mounted(ctx, 1, 2); mounted(ctx, 3, 2) })
+		on(ctx, 1, "touch /tmp/go")
+		out, exit := hold()
+		Expect(exit.Ok()).To(BeTrue(), "%s", out)
+		Expect(out).To(Equal("three\n"))
+		on(ctx, 1, "rm /tmp/go /tmp/held")
+	}, SpecTimeout(5*time.Minute))
+})
