@@ -12,8 +12,10 @@ import (
 // on both: they are one cluster.
 const netmsgPolicy = `# The nodes of a lab are one cluster: users are the same everywhere.
 export / / *
-user * 0-65534 0
-group * 0-65534 0
+user * 0 0
+user * 1-65534 1
+group * 0 0
+group * 1-65534 1
 `
 
 // netmsgFiles makes the files of each node's netmsg: a key, and the keys and

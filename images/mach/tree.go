@@ -22,9 +22,11 @@ import (
 	goport "hurdlab/patches/go"
 )
 
-// A program is a command of the guest: a directory of images/mach/cmd.
+// A program is a command of the guest: a directory of images/mach/cmd, or that in
+// pkg.
 type program struct {
 	name string
+	pkg  string
 	// path is where it is in the tree; empty for the boot modules, which are
 	// loaded by the boot loader.
 	path string
@@ -39,6 +41,7 @@ var programs = []program{
 	{name: "rootfs"},
 	{name: "exec"},
 	{name: "hurd", path: "/hurd/startup", links: []string{"auth", "init", "password", "pflocal", "proc"}},
+	{name: "netmsg", pkg: "./netmsg/cmd/netmsg", path: "/hurd/netmsg"},
 	{name: "pfinet", path: "/hurd/pfinet"},
 	{name: "sshd", path: "/usr/bin/sshd"},
 	{name: "tools", path: "/usr/bin/tools", links: append(tools.Names(), "sh")},
@@ -82,9 +85,11 @@ var tree = []entry{
 	{path: "/home", mode: fs.ModeDir | 0o755},
 	{path: "/home/" + UserName, mode: fs.ModeDir | 0o755, uid: UserID},
 	{path: "/hurd", mode: fs.ModeDir | 0o755},
+	{path: "/n", mode: fs.ModeDir | 0o755},
 	{path: "/root", mode: fs.ModeDir | 0o700},
 	{path: "/servers", mode: fs.ModeDir | 0o755},
 	{path: "/servers/exec", mode: 0o644},
+	{path: "/servers/netmsg", mode: 0o644},
 	{path: "/servers/password", mode: 0o644, translator: []string{"/hurd/password"}},
 	{path: "/servers/socket", mode: fs.ModeDir | 0o755},
 	{path: "/servers/socket/1", mode: 0o644, translator: []string{"/hurd/pflocal"}},
@@ -124,7 +129,11 @@ func (m *image) buildSystem(ctx context.Context, p images.Progress) (s *system, 
 	defer os.RemoveAll(tmp)
 	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-o", tmp + string(filepath.Separator)}
 	for _, g := range programs {
-		args = append(args, "./images/mach/cmd/"+g.name)
+		pkg := g.pkg
+		if pkg == "" {
+			pkg = "./images/mach/cmd/" + g.name
+		}
+		args = append(args, pkg)
 	}
 	cmd, err := tc.CommandIn(ctx, m.opt.Source, args...)
 	if err != nil {
