@@ -44,7 +44,7 @@ type Config struct {
 	Limits rights.Limits
 	// Queue is how many bytes may wait to be written to a peer (64 MB).
 	Queue int
-	// Timeout is how long a connection and the greetings may take, each (10 s).
+	// Timeout is how long a connection and the greetings may take, each (15 s).
 	Timeout time.Duration
 	// KeepAlive is how long a peer may be silent before it is asked for a sign of
 	// life (5 s), and Silence for how many times as long until it is given up (4).
@@ -109,7 +109,7 @@ func New(c Config) *Sessions {
 		c.Queue = 64 << 20
 	}
 	if c.Timeout <= 0 {
-		c.Timeout = 10 * time.Second
+		c.Timeout = 15 * time.Second
 	}
 	if c.KeepAlive <= 0 {
 		c.KeepAlive = 5 * time.Second

@@ -64,6 +64,8 @@ func (t *TLS) config(verify func(key ed25519.PublicKey) error) *tls.Config {
 		// Without post-quantum key exchange: an emulated node takes longer for
 		// it than for all the rest.
 		CurvePreferences: []tls.CurveID{tls.X25519},
+		// Large messages are not cut into records of a packet each.
+		DynamicRecordSizingDisabled: true,
 		VerifyConnection: func(s tls.ConnectionState) error {
 			if s.NegotiatedProtocol != proto {
 				return fmt.Errorf("%w: it does not offer %s", ErrProtocol, proto)

@@ -80,6 +80,14 @@ func (c *Conn) Peer() string { return c.peer }
 // Dialled says that this node has begun the connection.
 func (c *Conn) Dialled() bool { return c.dialled }
 
+// CloseWrite ends what this node sends: the peer reads up to there, and no more.
+func (c *Conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
 // welcome is what a node says to a peer that it has taken: a dialler would not
 // know otherwise that its key was good.
 const welcome = 'w'
