@@ -33,6 +33,7 @@ type node struct {
 	ports  ports.Kernel
 	proc   *hurd.Process
 	policy atomic.Pointer[door.Policy]
+	tracer tracer
 
 	mu    sync.Mutex
 	dials map[rights.NodeID]*dial
@@ -90,7 +91,7 @@ func serve(ctx context.Context, args []string) error {
 	}
 	n.policy.Store(p)
 	n.bridge, err = bridge.New(bridge.Config{
-		Self: n.self, Auth: n.proc.Auth, Local: n.local(), Dial: func(to rights.NodeID) { go n.open(to) }, Door: n.door, Reauthenticate: n.reauth,
+		Self: n.self, Auth: n.proc.Auth, Local: n.local(), Trace: n.tracer.event, Dial: func(to rights.NodeID) { go n.open(to) }, Door: n.door, Reauthenticate: n.reauth,
 		Log: func(format string, args ...any) { fmt.Fprintf(os.Stderr, "netmsg: "+format+"\n", args...) },
 	})
 	if err != nil {
@@ -289,4 +290,25 @@ func (c *client) NetmsgStatus(context.Context) ([]byte, error) {
 	}
 	fmt.Fprintf(&b, "%+v\n", s)
 	return []byte(b.String()), nil
+}
+
+func (c *client) NetmsgTrace(ctx context.Context, cursor int64, wait int32) (int64, []byte, error) {
+	if !c.user.IsRoot() {
+		return 0, nil, proto.EPERM // what others do is theirs
+	}
+	t := &c.n.tracer
+	text, next, more := t.from(cursor)
+	if more != nil && wait != 0 {
+		// Not for ever: the tracer must know that somebody still looks.
+		timer := time.NewTimer(traceTime / 2)
+		defer timer.Stop()
+		select {
+		case <-more:
+			text, next, _ = t.from(next)
+		case <-timer.C:
+		case <-ctx.Done():
+			return 0, nil, context.Cause(ctx)
+		}
+	}
+	return next, []byte(text), nil
 }

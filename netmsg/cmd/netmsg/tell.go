@@ -3,12 +3,18 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"os"
 
 	"hurdlab/hurd/proto"
 )
 
-func status(ctx context.Context, _ []string) error {
+// status prints what this node's netmsg says of itself.
+func status(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		return errors.New("usage: netmsg status")
+	}
 	p, err := open(ctx)
 	if err != nil {
 		return err
@@ -17,8 +23,35 @@ func status(ctx context.Context, _ []string) error {
 	if err != nil {
 		return fmt.Errorf("%w (%w)", errNoServer, err)
 	}
-	fmt.Print(string(text))
-	return nil
+	_, err = os.Stdout.Write(text)
+	return err
 }
 
-func trace(ctx context.Context, _ []string) error { return errors.New("not there yet") }
+// trace prints messages as they pass, until it is interrupted, or until -n have.
+func trace(ctx context.Context, args []string) error {
+	f := flag.NewFlagSet("netmsg trace", flag.ExitOnError)
+	looks := f.Int("n", 0, "end after so many `times` that there was something to show")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	p, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	cursor := int64(-1)
+	for n := 0; *looks == 0 || n < *looks; {
+		next, text, err := proto.NetmsgTrace(ctx, p, cursor, 1)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%w (%w)", errNoServer, err)
+		}
+		if len(text) > 0 {
+			n++
+			os.Stdout.Write(text)
+		}
+		cursor = next
+	}
+	return nil
+}
