@@ -111,6 +111,7 @@ type Bridge struct {
 	locals   int                 // requests that are answered here
 	sessions map[rights.NodeID]*link
 	stats    Stats
+	news     chan struct{} // closed when a door is offered
 }
 
 // Stats count what a bridge has done.
@@ -128,11 +129,10 @@ type Stats struct {
 type link struct {
 	Session
 	peer  rights.Incarnation
-	door  mach.Port // the peer's: a send right, or null
-	dirty bool      // something was sent that is to be flushed
-	owed  int       // records that have not been flushed, and can wait
+	door  mach.Port       // the peer's: a send right, or null
+	dirty bool            // something was sent that is to be flushed
+	owed  []rights.Record // that have not been sent, because they can wait
 	timer *time.Timer
-	came  chan struct{}
 }
 
 // Confirmations and releases are in no hurry: they go with the next record that is,
@@ -143,26 +143,41 @@ const (
 	lazyTime = 50 * time.Millisecond
 )
 
-// put notes that a record has been put into the session.
+// put puts a record into the session.
 func (l *link) put(b *Bridge, r *rights.Record) {
-	if r.Type != rights.RecDelivered && r.Type != rights.RecRelease {
-		l.dirty = true
+	if r.Type == rights.RecDelivered || r.Type == rights.RecRelease {
+		l.owed = append(l.owed, *r)
+		switch {
+		case len(l.owed) >= maxOwed:
+			l.pay()
+		case len(l.owed) > 1:
+		case l.timer == nil:
+			l.timer = time.AfterFunc(lazyTime, func() {
+				b.mu.Lock()
+				l.pay()
+				b.finish()
+			})
+		default:
+			l.timer.Reset(lazyTime)
+		}
 		return
 	}
-	l.owed++
-	switch {
-	case l.owed >= maxOwed:
-		l.dirty = true
-	case l.owed > 1:
-	case l.timer == nil:
-		l.timer = time.AfterFunc(lazyTime, func() {
-			b.mu.Lock()
-			l.dirty = l.dirty || l.owed > 0
-			b.finish()
-		})
-	default:
-		l.timer.Reset(lazyTime)
+	l.pay()
+	l.Send(r)
+	l.dirty = true
+}
+
+// pay sends what is owed.
+func (l *link) pay() {
+	if len(l.owed) == 0 {
+		return
 	}
+	for i := range l.owed {
+		l.Send(&l.owed[i])
+	}
+	clear(l.owed)
+	l.owed = l.owed[:0]
+	l.dirty = true
 }
 
 // A port is a port of the node that the table knows.
@@ -221,6 +236,7 @@ func New(c Config) (*Bridge, error) {
 		sessions: make(map[rights.NodeID]*link),
 		copies:   make(chan struct{}, maxCopies),
 		done:     make(chan struct{}),
+		news:     make(chan struct{}),
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	var err error
@@ -280,7 +296,7 @@ func (b *Bridge) Connected(peer rights.Incarnation, window, budget int, s Sessio
 	if b.sessions[peer.Node] != nil {
 		b.lost(peer.Node)
 	}
-	b.sessions[peer.Node] = &link{Session: s, peer: peer, came: make(chan struct{})}
+	b.sessions[peer.Node] = &link{Session: s, peer: peer}
 	b.node.Connected(peer, window, budget)
 	b.act()
 	if door.Valid() {
@@ -322,44 +338,52 @@ func (b *Bridge) Unreachable(node rights.NodeID) {
 	b.act()
 }
 
-// Receive gives the bridge a record of the session s.
-func (b *Bridge) Receive(peer rights.NodeID, s Session, r *rights.Record) {
+// Receive gives the bridge records of the session s, in their order.
+func (b *Bridge) Receive(peer rights.NodeID, s Session, records []rights.Record) {
 	b.mu.Lock()
 	defer b.finish()
-	l := b.sessions[peer]
-	if l == nil || l.Session != s {
-		return
+	for i := range records {
+		l := b.sessions[peer]
+		if l == nil || l.Session != s {
+			return
+		}
+		r := &records[i]
+		if r.Type == rights.RecMessage && r.Message != nil {
+			b.stats.In++
+			b.stats.BytesIn += uint64(r.Message.Body.Size())
+			b.trace(peer, false, r)
+		}
+		b.node.Receive(peer, *r)
+		b.act()
 	}
-	if r.Type == rights.RecMessage && r.Message != nil {
-		b.stats.In++
-		b.stats.BytesIn += uint64(r.Message.Body.Size())
-		b.trace(peer, false, r)
-	}
-	b.node.Receive(peer, *r)
-	b.act()
 }
 
+// doorTime is how long a session may take to offer its door, in Door.
+const doorTime = 10 * time.Second
+
 // Door returns the right that a peer has offered, which is the bridge's and may die
-// at any time. It waits for the offer of a session that has just begun. The error
-// is that there is no session.
+// at any time. It waits a little for a session that is being opened, and for its
+// offer. The error is that there is none.
 func (b *Bridge) Door(ctx context.Context, peer rights.NodeID) (mach.Port, error) {
-	b.mu.Lock()
-	l := b.sessions[peer]
-	b.mu.Unlock()
-	if l == nil {
-		return mach.Null, ErrNoSession
+	ctx, cancel := context.WithTimeoutCause(ctx, doorTime, ErrNoSession)
+	defer cancel()
+	for {
+		b.mu.Lock()
+		door := mach.Null
+		if l := b.sessions[peer]; l != nil {
+			door = l.door
+		}
+		news := b.news
+		b.mu.Unlock()
+		if door.Valid() {
+			return door, nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return mach.Null, context.Cause(ctx)
+		}
 	}
-	select {
-	case <-l.came:
-	case <-ctx.Done():
-		return mach.Null, context.Cause(ctx)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !l.door.Valid() {
-		return mach.Null, ErrNoSession
-	}
-	return l.door, nil
 }
 
 // ErrNoSession is that there is no session with a node.
@@ -398,7 +422,7 @@ func (b *Bridge) finish() {
 	dirty := few[:0]
 	for _, l := range b.sessions {
 		if l.dirty {
-			l.dirty, l.owed = false, 0
+			l.dirty = false
 			dirty = append(dirty, l)
 		}
 	}
@@ -456,7 +480,6 @@ func (b *Bridge) do(a rights.Action) error {
 			b.stats.BytesOut += uint64(a.Record.Message.Body.Size())
 			b.trace(a.Peer, true, &a.Record)
 		}
-		l.Send(&a.Record)
 		l.put(b, &a.Record)
 		return nil
 	case rights.Dial:
@@ -486,7 +509,8 @@ func (b *Bridge) do(a rights.Action) error {
 			return mach.Deallocate(p.name)
 		}
 		l.door = p.name
-		close(l.came)
+		close(b.news)
+		b.news = make(chan struct{})
 		return nil
 	case rights.Discard:
 		if body, ok := a.Body.(*wire.Body); ok && body.Release != nil {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +22,7 @@ import (
 	"hurdlab/netmsg/bridge"
 	"hurdlab/netmsg/door"
 	"hurdlab/netmsg/rights"
+	"hurdlab/netmsg/session"
 	"hurdlab/netmsg/transport"
 )
 
@@ -35,14 +36,7 @@ type node struct {
 	policy atomic.Pointer[door.Policy]
 	tracer tracer
 
-	mu    sync.Mutex
-	dials map[rights.NodeID]*dial
-}
-
-// A dial is an attempt to open a session.
-type dial struct {
-	done chan struct{}
-	err  error
+	sessions *session.Sessions
 }
 
 func serve(ctx context.Context, args []string) error {
@@ -81,7 +75,7 @@ func serve(ctx context.Context, args []string) error {
 		}
 		over = &transport.TLS{Self: *name, Key: k, Peers: list}
 	}
-	n := &node{over: over, proc: hurd.Self(), dials: map[rights.NodeID]*dial{}}
+	n := &node{over: over, proc: hurd.Self()}
 	var e [8]byte
 	rand.Read(e[:])
 	n.self = rights.Incarnation{Node: rights.NodeID(*name), Epoch: binary.LittleEndian.Uint64(e[:]) | 1}
@@ -91,12 +85,15 @@ func serve(ctx context.Context, args []string) error {
 	}
 	n.policy.Store(p)
 	n.bridge, err = bridge.New(bridge.Config{
-		Self: n.self, Auth: n.proc.Auth, Local: n.local(), Trace: n.tracer.event, Dial: func(to rights.NodeID) { go n.open(to) }, Door: n.door, Reauthenticate: n.reauth,
-		Log: func(format string, args ...any) { fmt.Fprintf(os.Stderr, "netmsg: "+format+"\n", args...) },
+		Self: n.self, Auth: n.proc.Auth, Local: n.local(), Trace: n.tracer.event, Dial: func(to rights.NodeID) { n.sessions.Dial(to) }, Door: n.door, Reauthenticate: n.reauth,
+		Log: n.log,
 	})
 	if err != nil {
 		return err
 	}
+	n.sessions = session.New(session.Config{Self: n.self, Handler: n, Dial: func(ctx context.Context, to rights.NodeID) (net.Conn, error) {
+		return n.over.Dial(ctx, string(to))
+	}})
 	l, err := net.Listen("tcp", *listen)
 	if err != nil {
 		return err
@@ -105,81 +102,55 @@ func serve(ctx context.Context, args []string) error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "netmsg: %s listens at %s\n", n.self.Node, l.Addr())
-	return over.Serve(ctx, l, func(c *transport.Conn) { n.session(c) }, func(from net.Addr, err error) {
+	return over.Serve(ctx, l, func(c *transport.Conn) { n.sessions.Accept(c, rights.NodeID(c.Peer())) }, func(from net.Addr, err error) {
 		fmt.Fprintf(os.Stderr, "netmsg: refused %v: %v\n", from, err)
 	})
 }
 
-// session runs a session until it ends.
-func (n *node) session(c net.Conn) {
-	s, err := greet(c, n.self)
-	if err != nil {
-		c.Close()
-		return
-	}
-	n.bridge.Connected(s.peer, 8, 1<<20, s)
-	go n.run(s)
+// Connected, Receive, Lost and Unreachable: [session.Handler].
+func (n *node) Connected(s *session.Session) {
+	takes := s.Takes()
+	n.bridge.Connected(s.Peer(), takes.Window, takes.Budget, s)
 }
 
-func (n *node) run(s *session) {
-	err := s.read(func(r *rights.Record) { n.bridge.Receive(s.peer.Node, s, r) })
-	fmt.Fprintf(os.Stderr, "netmsg: session with %v: %v\n", s.peer, err)
-	s.c.Close()
-	n.bridge.Lost(s.peer.Node, s)
+func (n *node) Receive(s *session.Session, records []rights.Record) {
+	n.bridge.Receive(s.Peer().Node, s, records)
 }
 
-// connect sees that there is a session with a peer.
+func (n *node) Lost(s *session.Session, err error) {
+	n.log("session with %v: %v", s.Peer(), err)
+	n.bridge.Lost(s.Peer().Node, s)
+}
+
+func (n *node) Unreachable(peer rights.NodeID, err error) {
+	n.log("no session with %v: %v", peer, err)
+	n.bridge.Unreachable(peer)
+}
+
+func (n *node) log(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "netmsg: "+format+"\n", args...)
+}
+
+// connectTime is how long a look-up waits for a session.
+const connectTime = 15 * time.Second
+
+// connect sees that there is a session with a peer. The error is one for a client of a
+// file system; what happened is in the log.
 func (n *node) connect(ctx context.Context, to rights.NodeID) error {
-	n.mu.Lock()
-	d := n.dials[to]
-	if d == nil {
-		for _, p := range n.bridge.Peers() {
-			if p.Node == to {
-				n.mu.Unlock()
-				return nil
-			}
-		}
-		d = &dial{done: make(chan struct{})}
-		n.dials[to] = d
-		go func() {
-			d.err = n.dial(to)
-			n.mu.Lock()
-			delete(n.dials, to)
-			n.mu.Unlock()
-			close(d.done)
-		}()
-	}
-	n.mu.Unlock()
-	select {
-	case <-d.done:
-		return d.err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (n *node) dial(to rights.NodeID) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
 	defer cancel()
-	c, err := n.over.Dial(ctx, string(to))
-	if err != nil {
-		return err
+	_, err := n.sessions.Connect(ctx, to)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, transport.ErrUnknown):
+		return proto.ENXIO
+	case errors.Is(err, transport.ErrRefused), errors.Is(err, transport.ErrNotPeer):
+		return proto.EACCES
+	case proto.Code(err) == proto.EIO:
+		return proto.EHOSTUNREACH
 	}
-	s, err := greet(c, n.self)
-	if err != nil {
-		c.Close()
-		return err
-	}
-	n.bridge.Connected(s.peer, 8, 1<<20, s)
-	go n.run(s)
-	return nil
-}
-
-// open answers the table's Dial.
-func (n *node) open(to rights.NodeID) {
-	if n.connect(context.Background(), to) != nil {
-		n.bridge.Unreachable(to)
-	}
+	return err
 }
 
 // door makes the right that is offered to a peer.
@@ -280,16 +251,47 @@ func signed(x []uint32) []int32 {
 }
 
 func (c *client) NetmsgStatus(context.Context) ([]byte, error) {
-	s := c.n.bridge.Stats()
-	var b strings.Builder
-	fmt.Fprintf(&b, "node %v\n", c.n.self)
-	peers := c.n.bridge.Peers()
-	slices.SortFunc(peers, func(x, y rights.Incarnation) int { return strings.Compare(string(x.Node), string(y.Node)) })
-	for _, p := range peers {
-		fmt.Fprintf(&b, "session %v\n", p)
+	n := c.n
+	b := &strings.Builder{}
+	fmt.Fprintf(b, "node %s, epoch %x\n", n.self.Node, n.self.Epoch)
+	list := n.sessions.Sessions()
+	slices.SortFunc(list, func(x, y *session.Session) int { return strings.Compare(string(x.Peer().Node), string(y.Peer().Node)) })
+	if len(list) == 0 {
+		fmt.Fprintln(b, "no sessions")
 	}
-	fmt.Fprintf(&b, "%+v\n", s)
+	for _, s := range list {
+		st := s.Stats()
+		way := "took"
+		if s.Dialled() {
+			way = "opened"
+		}
+		fmt.Fprintf(b, "session with %s: %s %v ago; out %d records, %d bytes, %d bytes wait; in %d records, %d bytes", s.Peer().Node, way,
+			time.Since(st.Since).Round(time.Second), st.Sent, st.Written, st.Queued, st.Received, st.Read)
+		if st.RTT > 0 {
+			fmt.Fprintf(b, "; round trip %v", st.RTT.Round(time.Microsecond))
+		}
+		fmt.Fprintln(b)
+	}
+	s := n.bridge.Stats()
+	fmt.Fprintf(b, "messages: out %d, %d bytes; in %d, %d bytes; %d waited for a full queue, %d found a dead port, %d could not be carried\n",
+		s.Out, s.BytesOut, s.In, s.BytesIn, s.Waited, s.Failed, s.Refused)
+	fmt.Fprintf(b, "rights: %d of this node at peers, %d of peers here, %d dead; %d proxies, %d ports\n",
+		s.Table.Homes, s.Table.Imports, s.Table.Dead, s.Proxies, s.Ports)
+	fmt.Fprintf(b, "waiting: %d messages, %d bytes\n", s.Table.Waiting, s.Table.Bytes)
 	return []byte(b.String()), nil
+}
+
+// NetmsgReconnect ends the session with a peer and opens another. What was open through
+// the old one is dead.
+func (c *client) NetmsgReconnect(ctx context.Context, to string) error {
+	if !c.user.IsRoot() {
+		return proto.EPERM
+	}
+	if s := c.n.sessions.Session(rights.NodeID(to)); s != nil {
+		s.Close(&rights.ProtocolError{Code: rights.CodeBye, Text: "reconnect"})
+		c.n.bridge.Lost(rights.NodeID(to), s)
+	}
+	return c.n.connect(ctx, rights.NodeID(to))
 }
 
 func (c *client) NetmsgTrace(ctx context.Context, cursor int64, wait int32) (int64, []byte, error) {
