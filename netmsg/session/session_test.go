@@ -348,6 +348,30 @@ func TestCrossedDials(t *testing.T) {
 	}
 }
 
+// A dial that was given up, and connects all the same, does not replace the session
+// for which it was given up.
+func TestGivenUpTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newNetwork(t)
+		there := make(chan struct{})
+		w.connect = func(_ context.Context, from, to rights.NodeID) error {
+			if from == "b" {
+				<-there
+			}
+			return nil
+		}
+		a, b := w.start("a", 1), w.start("b", 1)
+		b.Dial("a")
+		a.Dial("b")
+		expect(t, a, "[connected b]")
+		close(there)
+		expect(t, a, "[]")
+		expect(t, b, "[connected a]")
+		a.Close()
+		b.Close()
+	})
+}
+
 // Nodes that dial each other all the time while connections break always come to
 // a session again, and never have two: node's callbacks check that.
 func TestChaos(t *testing.T) {
