@@ -349,7 +349,7 @@ func FuzzEncode(f *testing.F) {
 			t.Fatalf("%d bytes, not %d", len(enc), body.Size())
 		}
 		again := new(Body)
-		if err := again.decode(enc, carried(list)); err != nil {
+		if err := again.decode(enc, inRecord(list)); err != nil {
 			t.Fatal(err)
 		}
 		for _, l := range []machwire.Layout{machwire.Layout32, machwire.Layout64} {

@@ -73,8 +73,8 @@ func arrives(t machwire.Type) machwire.Type {
 	return t
 }
 
-// carried are the rights in a record for those of a message: number n for port n.
-func carried(list []MachRight) []rights.Right {
+// inRecord are the rights in a record for those of a message: number n for port n.
+func inRecord(list []MachRight) []rights.Right {
 	var out []rights.Right
 	for _, p := range list {
 		switch p.Port {
@@ -89,7 +89,7 @@ func carried(list []MachRight) []rights.Right {
 	return out
 }
 
-// arrived undoes carried, with other names of ports.
+// arrived undoes inRecord, with other names of ports.
 func arrived(list []rights.Right) []MachRight {
 	var out []MachRight
 	for _, r := range list {
@@ -114,7 +114,7 @@ func carry(t testing.TB, m *machwire.Message, l machwire.Layout) (*machwire.Mess
 		t.Fatal(err)
 	}
 	a, b := ends()
-	frame, err := a.Append(nil, &rights.Record{Type: rights.RecMessage, ID: rights.ID{Origin: bob, Num: 1}, Message: &rights.Message{Body: body, Rights: carried(list)}})
+	frame, err := a.Append(nil, &rights.Record{Type: rights.RecMessage, ID: rights.ID{Origin: bob, Num: 1}, Message: &rights.Message{Body: body, Rights: inRecord(list)}})
 	if err != nil {
 		t.Fatal(err)
 	}

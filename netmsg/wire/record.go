@@ -112,7 +112,13 @@ func (c *Codec) Append(b []byte, r *rights.Record) ([]byte, error) {
 		b, err = c.appendMessage(b, r)
 	case rights.RecDelivered, rights.RecRelease:
 		b = binary.AppendUvarint(b, r.N)
-	case rights.RecDead, rights.RecClaimed:
+	case rights.RecDead:
+	case rights.RecClaimed:
+		if r.Node == "" {
+			b = append(b, 0)
+			break
+		}
+		b, err = c.appendNode(b, r.Node)
 	case rights.RecClaim:
 		b = append(b, r.Key[:]...)
 		b, err = c.appendNode(b, r.Node)
@@ -121,10 +127,40 @@ func (c *Codec) Append(b []byte, r *rights.Record) ([]byte, error) {
 	default:
 		err = fmt.Errorf("there is no %v", r.Type)
 	}
+	if err == nil {
+		err = carried(r)
+	}
 	if err != nil {
 		return b[:start], fmt.Errorf("record %v of %v: %w", r.Type, r.ID, err)
 	}
 	return endFrame(b, start), nil
+}
+
+// carried checks that a record has nothing that the format does not carry.
+func carried(r *rights.Record) error {
+	var x rights.Record // what is carried
+	x.Type, x.ID, x.Once, x.Message = r.Type, r.ID, r.Once, r.Message
+	switch r.Type {
+	case rights.RecDelivered:
+		x.N = r.N
+	case rights.RecRelease:
+		x.N, x.Dead = r.N, r.Dead
+	case rights.RecClaim:
+		x.Key, x.Node = r.Key, r.Node
+	case rights.RecClaimed:
+		x.Node, x.Dead = r.Node, r.Dead
+	case rights.RecMoved:
+		x.Node = r.Node
+	case rights.RecOffer:
+		x.ID, x.Once = rights.ID{}, false
+	}
+	if r.Type != rights.RecMessage && r.Type != rights.RecOffer {
+		x.Message = nil
+	}
+	if x != *r {
+		return fmt.Errorf("it has what it cannot carry: %+v", *r)
+	}
+	return nil
 }
 
 // endFrame fills in the length of the frame that begins at start.
@@ -242,7 +278,13 @@ func (c *Codec) Decode(frame []byte, keep bool) (r rights.Record, err error) {
 		r.Message = d.message(r.Type, keep)
 	case rights.RecDelivered, rights.RecRelease:
 		r.N = d.uvarint()
-	case rights.RecDead, rights.RecClaimed:
+	case rights.RecDead:
+	case rights.RecClaimed:
+		if len(d.b) > 0 && d.b[0] == 0 {
+			d.b = d.b[1:]
+			break
+		}
+		r.Node = d.node()
 	case rights.RecClaim:
 		copy(r.Key[:], d.take(len(r.Key)))
 		r.Node = d.node()

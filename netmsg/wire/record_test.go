@@ -39,6 +39,9 @@ func drawRecord(t *rapid.T) rights.Record {
 		r.Node = drawNode(t)
 	case rights.RecClaimed:
 		r.Dead = rapid.Bool().Draw(t, "dead")
+		if rapid.Bool().Draw(t, "instead") {
+			r.Node = drawNode(t)
+		}
 	case rights.RecMoved:
 		r.Node = drawNode(t)
 	}
@@ -231,7 +234,7 @@ func TestLimits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		frame, err := a.Append(nil, &rights.Record{Type: rights.RecMessage, ID: rights.ID{Origin: bob}, Message: &rights.Message{Body: body, Rights: carried(list)}})
+		frame, err := a.Append(nil, &rights.Record{Type: rights.RecMessage, ID: rights.ID{Origin: bob}, Message: &rights.Message{Body: body, Rights: inRecord(list)}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,6 +326,10 @@ func TestWhatThereIsNotIsNotEncoded(t *testing.T) {
 	for name, r := range map[string]rights.Record{
 		"type":            {Type: 12},
 		"no message":      {Type: rights.RecMessage},
+		"a number":        {Type: rights.RecDead, N: 1},
+		"a message":       {Type: rights.RecDead, Message: &rights.Message{}},
+		"a node":          {Type: rights.RecRelease, Node: "bob"},
+		"an ID":           {Type: rights.RecOffer, ID: rights.ID{Num: 1}, Message: &rights.Message{Rights: []rights.Right{{}}}},
 		"no body":         {Type: rights.RecMessage, Message: &rights.Message{}},
 		"no right":        {Type: rights.RecOffer, Message: &rights.Message{}},
 		"no node":         {Type: rights.RecMoved},
@@ -435,6 +442,7 @@ func goldenFrames(t testing.TB) []golden {
 	record("dead", rights.Record{Type: rights.RecDead, ID: rights.ID{Origin: alice, Num: 1 << 40}})
 	record("claim", rights.Record{Type: rights.RecClaim, ID: id, Key: key, Node: "carol", Once: true})
 	record("claimed", rights.Record{Type: rights.RecClaimed, ID: id, Dead: true})
+	record("claim it there", rights.Record{Type: rights.RecClaimed, ID: id, Node: "carol"})
 	record("moved", rights.Record{Type: rights.RecMoved, ID: id, Node: "alice"})
 	record("offer", rights.Record{Type: rights.RecOffer, Message: &rights.Message{Rights: []rights.Right{{Kind: rights.Send, ID: rights.ID{Origin: alice, Num: 1}, Key: key, Counted: true}}}})
 
