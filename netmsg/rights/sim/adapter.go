@@ -57,7 +57,9 @@ func (n *node) String() string {
 	return string(n.id)
 }
 
-func (n *node) incarnation() rights.Incarnation { return rights.Incarnation{Node: n.id, Epoch: n.epoch} }
+func (n *node) incarnation() rights.Incarnation {
+	return rights.Incarnation{Node: n.id, Epoch: n.epoch}
+}
 
 // An entry is a port as the table and the adapter call it: in a Mach
 // task it would be a name.
@@ -391,9 +393,6 @@ func (w *World) drop(n *node, e *entry, kind rights.Kind) {
 		}
 		o := e.once
 		w.loseOnce(n, e)
-		if o.state == onceHeld && !o.lossy && !e.k.dead {
-			w.failf("%v extinguishes %v, which is held", n, o)
-		}
 		w.releaseOnce(e.k, o)
 	case rights.Receive:
 		if !e.recv {
@@ -573,12 +572,12 @@ func (w *World) deliverNext(n *node, e *entry) bool {
 	}
 	w.settle(m, false)
 	m.state = queued
+	if m.via == nil {
+		k.sends++
+	}
 	if k.dead {
 		w.destroyQueued(k, m)
 	} else {
-		if m.via == nil {
-			k.sends++
-		}
 		w.enqueue(k, m)
 	}
 	return true

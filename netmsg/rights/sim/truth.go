@@ -54,6 +54,7 @@ func (g *port) home() *node {
 type once struct {
 	id    int32
 	g     *port
+	at    *node // where it was made
 	state uint8
 	uses  int  // messages and notifications that g has got by it
 	lossy bool // a loss may have taken it
