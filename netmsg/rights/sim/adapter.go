@@ -46,8 +46,9 @@ type node struct {
 	onceNames []*entry // the entries of send-once rights
 	hand      *message // received from a proxy, not yet given to the table
 	handFrom  *entry
-	waiting   []*entry // with deliveries that wait
-	deferred  []uint64 // deliveries done, of which the table has not been told
+	waiting   []*entry      // with deliveries that wait
+	seen      []rights.Port // proxies to which a send-once right has come back
+	deferred  []uint64      // deliveries done, of which the table has not been told
 }
 
 func (n *node) String() string {
@@ -169,6 +170,7 @@ func (w *World) takeRight(n *node, r *mright) rights.LocalRight {
 	case rights.SendOnce:
 		if r.k.single && r.k.proxy() && !r.k.dead && w.cfg.SeesOnce {
 			r.k.onces--
+			n.seen = append(n.seen, r.k.e.port)
 			return rights.LocalRight{Kind: rights.SendOnce, Port: r.k.e.port}
 		}
 		e := &entry{port: n.table.NewPort(), k: r.k, once: r.o}
@@ -299,6 +301,10 @@ func (w *World) do(n *node, a rights.Action) {
 			}
 		}
 	case rights.Drop:
+		if i := slices.Index(n.seen, a.Port); i >= 0 && a.Kind == rights.SendOnce {
+			n.seen = slices.Delete(n.seen, i, i+1)
+			return
+		}
 		if e := w.entry(n, a.Port, a); e != nil {
 			w.drop(n, e, a.Kind)
 		}
@@ -560,7 +566,7 @@ func (w *World) deliverNext(n *node, e *entry) bool {
 			w.failf("%v delivers %v to %v", n, m, e)
 			return true
 		}
-		if e.refs == 0 && !e.recv {
+		if e.refs == 0 && !e.recv && !k.dead {
 			w.failf("%v delivers %v to %v without a right", n, m, e)
 			return true
 		}
