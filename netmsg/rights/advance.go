@@ -28,7 +28,7 @@ func (n *Node) advanceDead(e *entry) {
 		*q = nil
 	}
 	n.abandonTo(e, "")
-	if len(e.holders) == 0 && e.refs == 0 && e.delivering == 0 && e.claim == "" {
+	if len(e.holders) == 0 && e.refs == 0 && e.delivering == 0 && e.claim == "" && e.arriving == "" {
 		n.remove(e)
 	}
 }
@@ -71,7 +71,7 @@ func (n *Node) advanceImport(e *entry) {
 			e.route, e.next = e.next, ""
 		}
 		n.pump(e)
-		if !e.announce || e.flushing || e.before > 0 || n.undelivered(e) > 0 {
+		if !e.announce || e.flushing || e.arriving != "" || e.before > 0 || n.undelivered(e) > 0 {
 			break
 		}
 		e.announce = false // M3
@@ -85,7 +85,7 @@ func (n *Node) advanceImport(e *entry) {
 		n.abandonTo(e, e.route) // H2, H7
 	}
 	n.flow(e)
-	if e.senders || len(e.holders) > 0 || e.refs > 0 || len(e.queue)+len(e.late) > 0 || e.flushing || e.claimed {
+	if e.senders || len(e.holders) > 0 || e.refs > 0 || len(e.queue)+len(e.late) > 0 || e.flushing || e.claimed || e.arriving != "" {
 		return
 	}
 	for len(e.holds) > 0 { // C1

@@ -155,6 +155,7 @@ func (n *Node) resolveReceive(s *session, r Right) (held, *ProtocolError) {
 		n.touch(e)
 		return held{}, err
 	}
+	n.transmit(s, Record{Type: RecClaimed, ID: e.id}) // M3
 	if e.dead {
 		n.transmit(s, Record{Type: RecDead, ID: e.id})
 		return held{kind: Dead}, nil
@@ -270,7 +271,7 @@ func (n *Node) emitReceive(e *entry, s *session) Right {
 	n.gain(e, s)
 	e.queue = append(e.front, e.queue...)
 	e.front, e.frontSize = nil, 0
-	e.announce, e.before = true, len(e.queue)
+	e.announce, e.arriving, e.before = true, peer, len(e.queue)
 	n.touch(e)
 	return Right{Kind: Receive, ID: e.id, Key: e.key}
 }

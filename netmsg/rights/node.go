@@ -105,6 +105,7 @@ type entry struct {
 	flushing  bool       // the port's queue has not been read to the marker yet
 	late      []*pending // what peers sent meanwhile
 	announce  bool       // MOVED has to be said when all has been delivered
+	arriving  NodeID     // where the receive right went, which has not said yet that it has come
 	before    int        // messages in queue to be sent before that
 	alias     *entry     // the identity under which the port went on to a third node (M8)
 	aliases   []*entry   // the entries whose alias this is
@@ -273,7 +274,7 @@ func (n *Node) lost(peer NodeID) {
 	}
 	delete(n.sessions, peer)
 	for _, e := range n.sorted(func(e *entry) bool {
-		return e.holders.of(peer) > 0 || e.holds.of(peer) > 0 || e.route == peer || e.next == peer || e.claim == peer || e.left == peer || e.moved == peer
+		return e.holders.of(peer) > 0 || e.holds.of(peer) > 0 || e.route == peer || e.next == peer || e.arriving == peer || e.claim == peer || e.left == peer || e.moved == peer
 	}) {
 		if e.holders.of(peer) > 0 { // L2
 			e.holders.take(peer, 0)
@@ -291,6 +292,9 @@ func (n *Node) lost(peer NodeID) {
 		}
 		if e.next == peer {
 			e.next = ""
+		}
+		if e.arriving == peer {
+			e.arriving = ""
 		}
 		if e.claim == peer && e.claimed {
 			s.claims--
@@ -548,6 +552,11 @@ func (n *Node) receive(s *session, r Record) *ProtocolError {
 		}
 
 	case RecClaimed:
+		if e != nil && e.arriving == peer && (e.claim != peer || !e.claimed) { // M3
+			e.arriving = ""
+			n.touch(e)
+			return nil
+		}
 		if e == nil || e.claim != peer || !e.claimed {
 			return broken("B2", "answers a claim to %v that was not made", r.ID)
 		}

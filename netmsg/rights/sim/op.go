@@ -379,10 +379,11 @@ func (w *World) unready(n *node, i int) {
 	n.ready = n.ready[:len(n.ready)-1]
 }
 
-// noticeable says whether netmsg may look at a notification: not at one that
-// says that there are no senders while it has messages from them.
+// noticeable says whether the adapter looks at a notification: at one that there
+// are no senders only when there are no messages from them, and no send-once
+// rights either, which a port that has been adopted may have.
 func (w *World) noticeable(n *node, x notice) bool {
-	return !x.noSenders || len(x.e.k.queue) == 0 && n.handFrom != x.e
+	return !x.noSenders || len(x.e.k.queue) == 0 && n.handFrom != x.e && x.e.k.onces == 0
 }
 
 // tidy forgets what is no longer ready.
