@@ -92,6 +92,10 @@ func (n *Node) advanceImport(e *entry) {
 		n.release(e, e.holds[0].node, e.once && !e.spent)
 	}
 	n.unmake(e)
+	if e.exile != "" { // M9
+		e.route, e.next, e.moved, e.detour, e.announce = "", "", "", false, false
+		return
+	}
 	n.remove(e)
 }
 

@@ -113,6 +113,8 @@ func (e *entry) describe(n *Node) string {
 	flag(e.left != "", "left "+string(e.left))
 	flag(e.flushing, "flushing")
 	flag(e.announce, fmt.Sprintf("announce after %d", e.before))
+	flag(e.exile != "", "exile "+string(e.exile))
+	flag(e.ruled, "ruled")
 	flag(e.arriving != "", "arriving "+string(e.arriving))
 	for _, q := range []struct {
 		name string

@@ -117,13 +117,16 @@ func (n *Node) resolveRight(s *session, r Right) (held, *ProtocolError) {
 		switch {
 		case e.home || e.homeless || e.dead || e.alias != nil:
 			n.release(e, peer, false)
-		case r.ID.Origin == s.peer && (e.route == "" || e.detour):
+		case (r.ID.Origin == s.peer || e.exile == peer) && (e.route == "" || e.detour):
 			if !e.claimed {
 				e.claim, e.via = "", ""
 			}
 			n.reroute(e, peer)
 		case e.route == "" && e.claim == "" || e.detour && e.route != peer: // H1
 			e.claim, e.via, e.detour = r.ID.Origin.Node, peer, false
+			if e.exile != "" { // M9
+				e.claim = e.exile
+			}
 		}
 		n.touch(e)
 	}
@@ -161,6 +164,7 @@ func (n *Node) resolveReceive(s *session, r Right) (held, *ProtocolError) {
 		return held{kind: Dead}, nil
 	}
 	e.homeless, e.detour, e.announce = true, false, false
+	e.exile, e.ruled = "", r.ID.Origin != n.config.Self
 	e.route, e.next, e.moved = "", "", ""
 	if !e.claimed {
 		e.claim = ""
@@ -271,6 +275,9 @@ func (n *Node) emitReceive(e *entry, s *session) Right {
 	n.gain(e, s)
 	e.queue = append(e.front, e.queue...)
 	e.front, e.frontSize = nil, 0
+	if e.ruled = false; e.id.Origin == n.config.Self {
+		e.exile = peer
+	}
 	e.announce, e.arriving, e.before = true, peer, len(e.queue)
 	n.touch(e)
 	return Right{Kind: Receive, ID: e.id, Key: e.key}

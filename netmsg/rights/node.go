@@ -106,6 +106,8 @@ type entry struct {
 	late      []*pending // what peers sent meanwhile
 	announce  bool       // MOVED has to be said when all has been delivered
 	arriving  NodeID     // where the receive right went, which has not said yet that it has come
+	exile     NodeID     // of an identity of this node: where its home is now, as long as that knows it (M9)
+	ruled     bool       // this node is or was the home of an identity of another, which has to be told when it is forgotten (M9)
 	before    int        // messages in queue to be sent before that
 	alias     *entry     // the identity under which the port went on to a third node (M8)
 	aliases   []*entry   // the entries whose alias this is
@@ -274,7 +276,7 @@ func (n *Node) lost(peer NodeID) {
 	}
 	delete(n.sessions, peer)
 	for _, e := range n.sorted(func(e *entry) bool {
-		return e.holders.of(peer) > 0 || e.holds.of(peer) > 0 || e.route == peer || e.next == peer || e.arriving == peer || e.claim == peer || e.left == peer || e.moved == peer
+		return e.holders.of(peer) > 0 || e.holds.of(peer) > 0 || e.route == peer || e.next == peer || e.arriving == peer || e.exile == peer || e.claim == peer || e.left == peer || e.moved == peer
 	}) {
 		if e.holders.of(peer) > 0 { // L2
 			e.holders.take(peer, 0)
@@ -295,6 +297,9 @@ func (n *Node) lost(peer NodeID) {
 		}
 		if e.arriving == peer {
 			e.arriving = ""
+		}
+		if e.exile == peer {
+			e.exile = ""
 		}
 		if e.claim == peer && e.claimed {
 			s.claims--
@@ -519,7 +524,7 @@ func (n *Node) receive(s *session, r Record) *ProtocolError {
 	case RecDead:
 		switch {
 		case e == nil || e.home || e.homeless || e.dead || e.alias != nil: // D4
-		case e.route == peer || e.next == peer:
+		case e.route == peer || e.next == peer || e.exile == peer && e.route == "" && e.claim == "":
 			n.kill(e)
 		case e.holds.of(peer) > 0: // another knows better
 			n.release(e, peer, false)
@@ -537,6 +542,10 @@ func (n *Node) receive(s *session, r Record) *ProtocolError {
 				}
 				answer.Dead = false
 			}
+		case e.exile != "" && e.exile != peer && e.route == "" && !e.home && !e.homeless: // M9
+			answer.Dead, answer.Node = false, e.exile
+			n.transmit(s, answer)
+			return nil
 		default:
 			answer.Dead = false
 		}
@@ -560,11 +569,19 @@ func (n *Node) receive(s *session, r Record) *ProtocolError {
 		if e == nil || e.claim != peer || !e.claimed {
 			return broken("B2", "answers a claim to %v that was not made", r.ID)
 		}
+		if r.Node != "" && (e.once || r.Dead || peer != e.id.Origin.Node || r.Node == peer) {
+			return broken("M9", "says that %v is at %s", r.ID, r.Node)
+		}
 		s.claims--
+		via := e.via
 		e.claim, e.claimed, e.via = "", false, ""
 		n.touch(e.carrier)
 		n.touch(e)
 		switch {
+		case r.Node != "": // M9
+			if !e.dead && !e.home && !e.homeless && e.alias == nil && (e.route == "" || e.detour) && r.Node != n.config.Self.Node {
+				e.claim, e.via = r.Node, via
+			}
 		case r.Dead:
 			if e.once && e.spent {
 				n.abandonTo(e, "")
@@ -759,6 +776,9 @@ func (n *Node) newHome(p Port, once bool) *entry {
 
 func (n *Node) remove(e *entry) {
 	e.gone = true
+	if s := n.sessions[e.id.Origin.Node]; e.ruled && s != nil && s.peer == e.id.Origin { // M9
+		n.transmit(s, Record{Type: RecDead, ID: e.id})
+	}
 	delete(n.entries, e.id)
 	if e.port != 0 {
 		delete(n.ports, e.port)
@@ -887,7 +907,7 @@ func (n *Node) kill(e *entry) {
 		n.unmake(e)
 	}
 	e.home, e.homeless, e.flushing, e.announce, e.senders = false, false, false, false, false
-	e.route, e.next, e.moved, e.left = "", "", "", ""
+	e.route, e.next, e.moved, e.left, e.exile = "", "", "", "", ""
 	if e.claim != "" && !e.claimed {
 		e.claim = ""
 	}

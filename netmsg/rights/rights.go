@@ -130,7 +130,7 @@ const (
 	RecRelease                         // ID, N, Once, Dead: the sender gives back N of its hold (C1); a send-once right that is Dead was not used (H6)
 	RecDead                            // ID: the port is dead (D1)
 	RecClaim                           // ID, Key, Node, Once: the sender got ID from Node and wants a hold of its own (H1)
-	RecClaimed                         // ID, Dead: the answer
+	RecClaimed                         // ID, Once, Dead, Node: the answer; Node: where to claim instead (M9)
 	RecMoved                           // ID, Node: the home has moved to Node (M3)
 	RecOffer                           // Message: no body and one right, the door (S5)
 )

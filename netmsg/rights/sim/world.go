@@ -219,7 +219,7 @@ func (w *World) transmit(n *node, a rights.Transmit) {
 			w.failf("right lost: %v refuses a claim of %v to %v", n, a.Peer, i.o)
 		}
 	case rights.RecDead:
-		if i := w.idents[r.ID]; i != nil && i.g != nil && !i.g.excused(n) {
+		if i := w.idents[r.ID]; i != nil && i.g != nil && !i.g.excused(n) && (i.g.home() != n || i.flow(n.index, p).sent > 0) {
 			w.failf("right lost: %v tells %v that %v is dead", n, a.Peer, i.g)
 		}
 	case rights.RecRelease:
@@ -346,7 +346,7 @@ func (w *World) receive(x, y int) {
 			}
 		}
 	case rights.RecDead:
-		if i != nil && i.g != nil && !w.settledAt(i, y) {
+		if i != nil && i.g != nil && !w.settledAt(i, y) && i.flow(x, y).got > 0 {
 			if !i.g.dead {
 				i.g.cut[y], i.g.lossy = true, true
 			}
