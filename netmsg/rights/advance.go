@@ -13,6 +13,7 @@ func (n *Node) advance(e *entry) {
 	case e.home:
 		n.advanceHome(e)
 	case e.homeless:
+		n.touch(e.carrier)
 		n.abandonTo(e, "")
 		n.flow(e)
 	default:
@@ -71,7 +72,11 @@ func (n *Node) advanceImport(e *entry) {
 			e.route, e.next = e.next, ""
 		}
 		n.pump(e)
-		if !e.announce || e.flushing || e.arriving != "" || e.before > 0 || n.undelivered(e) > 0 {
+		if s := n.sessions[e.route]; s != nil && e.tail && !e.flushing && e.arriving == "" && e.before == 0 { // M5
+			e.tail = false
+			n.transmit(s, Record{Type: RecMoved, ID: e.id, Node: e.route})
+		}
+		if !e.announce || e.tail || e.flushing || e.arriving != "" || e.before > 0 || n.undelivered(e) > 0 {
 			break
 		}
 		e.announce = false // M3
@@ -85,7 +90,7 @@ func (n *Node) advanceImport(e *entry) {
 		n.abandonTo(e, e.route) // H2, H7
 	}
 	n.flow(e)
-	if e.senders || len(e.holders) > 0 || e.refs > 0 || len(e.queue)+len(e.late) > 0 || e.flushing || e.claimed || e.arriving != "" {
+	if e.senders || len(e.holders) > 0 || e.refs > 0 || len(e.queue)+len(e.late) > 0 || e.flushing || e.claimed || e.arriving != "" || e.tail || n.undelivered(e) > 0 {
 		return
 	}
 	for len(e.holds) > 0 { // C1
@@ -126,9 +131,8 @@ func (n *Node) advanceClaim(e *entry) {
 			n.dialling[e.claim] = true
 			n.do(Dial{e.claim})
 		}
-	case s.peer.Node == e.id.Origin.Node && s.peer != e.id.Origin: // B3
-		e.claim = ""
-		n.kill(e)
+	case s.peer.Node == e.id.Origin.Node && s.peer != e.id.Origin: // H5: it has started anew, and it is not known which is the later
+		n.claimFailed(e)
 	case s.claims >= n.config.Limits.Claims: // B1
 		n.claimFailed(e)
 	default:
@@ -171,7 +175,7 @@ func (n *Node) pump(e *entry) {
 		if s == nil || e.next != "" || e.announce && !e.flushing && e.before == 0 || !n.ready(m, true) {
 			return
 		}
-		if !e.once {
+		if !e.once && !e.tail {
 			if len(s.unacked[e.id]) >= s.window { // F1
 				return
 			}
@@ -191,6 +195,9 @@ func (n *Node) pump(e *entry) {
 		}
 		r := Record{Type: RecMessage, ID: e.id, Once: e.once, Message: &Message{Body: m.body, Rights: n.emitWire(m, s)}}
 		n.transmit(s, r)
+		if !e.once && e.tail { // M5: it is not to be confirmed
+			n.confirm(m.sent)
+		}
 		n.tellMoves(s)
 		if e.once {
 			e.spent = true

@@ -115,6 +115,7 @@ func (e *entry) describe(n *Node) string {
 	flag(e.announce, fmt.Sprintf("announce after %d", e.before))
 	flag(e.exile != "", "exile "+string(e.exile))
 	flag(e.ruled, "ruled")
+	flag(e.tail, "tail")
 	flag(e.arriving != "", "arriving "+string(e.arriving))
 	for _, q := range []struct {
 		name string
@@ -174,7 +175,7 @@ func (n *Node) Check() error {
 			return bad("a send-once right has one owner")
 		case e.route != "" && e.claim == "" && !e.spent && e.holds.of(e.route) == 0:
 			return bad("has a route from which it is not held")
-		case !e.dead && !e.home && !e.homeless && e.alias == nil && e.route == "" && e.claim == "" && !e.spent:
+		case !e.dead && !e.home && !e.homeless && e.alias == nil && e.route == "" && e.claim == "" && !e.spent && e.exile == "":
 			return bad("leads nowhere")
 		}
 		for _, h := range e.holders {

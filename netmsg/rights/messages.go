@@ -114,6 +114,9 @@ func (n *Node) resolveRight(s *session, r Right) (held, *ProtocolError) {
 			return held{}, exceeded("B1", "sends more than %d rights", n.config.Limits.Holds)
 		}
 		n.gain(e, s)
+		if e.dead && !e.once && !e.ruled && r.ID.Origin == s.peer { // D5
+			e.dead = false
+		}
 		switch {
 		case e.home || e.homeless || e.dead || e.alias != nil:
 			n.release(e, peer, false)
@@ -151,7 +154,7 @@ func (n *Node) resolveReceive(s *session, r Right) (held, *ProtocolError) {
 			return held{}, broken("M8", "moves %v, whose origin it is not", r.ID)
 		}
 		e = n.newEntry(r.ID, r.Key, false)
-	case e.home || e.homeless || e.once || e.alias != nil || e.route != peer && r.ID.Origin != s.peer:
+	case e.home || e.homeless || e.once || e.alias != nil || e.route != peer && e.exile != peer && r.ID.Origin != s.peer:
 		return held{}, broken("M1", "moves %v, of which it is not the home", r.ID)
 	}
 	if err := n.hold(e, s, 1); err != nil {
@@ -159,6 +162,7 @@ func (n *Node) resolveReceive(s *session, r Right) (held, *ProtocolError) {
 		return held{}, err
 	}
 	n.transmit(s, Record{Type: RecClaimed, ID: e.id}) // M3
+	e.left = peer                                     // M5
 	if e.dead {
 		n.transmit(s, Record{Type: RecDead, ID: e.id})
 		return held{kind: Dead}, nil
@@ -168,9 +172,6 @@ func (n *Node) resolveReceive(s *session, r Right) (held, *ProtocolError) {
 	e.route, e.next, e.moved = "", "", ""
 	if !e.claimed {
 		e.claim = ""
-	}
-	if len(s.unacked[e.id]) > 0 {
-		e.left = peer // M5
 	}
 	n.abandonTo(e, "")
 	e.refs++
@@ -183,8 +184,17 @@ func (n *Node) resolveReceive(s *session, r Right) (held, *ProtocolError) {
 // until it is known whose they are (H6).
 func (n *Node) ready(m *pending, wire bool) bool {
 	for _, h := range m.rights {
-		if h.kind == Receive && h.e.left != "" || wire && h.kind == SendOnce && h.e.claim != "" {
+		switch {
+		case h.kind == Receive && h.e.left != "", wire && h.kind == SendOnce && h.e.claim != "":
 			return false
+		case h.kind == Receive && !wire: // all that waits for it will be in its queue before it is handed over
+			for _, q := range [][]*pending{h.e.front, h.e.queue} {
+				for _, m := range q {
+					if !n.ready(m, false) {
+						return false
+					}
+				}
+			}
 		}
 	}
 	return true
@@ -278,7 +288,7 @@ func (n *Node) emitReceive(e *entry, s *session) Right {
 	if e.ruled = false; e.id.Origin == n.config.Self {
 		e.exile = peer
 	}
-	e.announce, e.arriving, e.before = true, peer, len(e.queue)
+	e.announce, e.tail, e.arriving, e.before = true, true, peer, len(e.queue)
 	n.touch(e)
 	return Right{Kind: Receive, ID: e.id, Key: e.key}
 }
@@ -391,11 +401,7 @@ func (n *Node) yield(e *entry) {
 	queue := append(e.front, e.queue...)
 	e.front, e.queue, e.frontSize = nil, nil, 0
 	var arm []*entry
-	for i, m := range queue {
-		if !n.ready(m, false) {
-			e.queue = queue[i:]
-			break
-		}
+	for _, m := range queue {
 		d, a := n.deliver(e, m)
 		y.Front, arm = append(y.Front, d), append(arm, a...)
 	}

@@ -102,6 +102,7 @@ type entry struct {
 	left      NodeID     // the old route of a homeless entry: what was sent there comes back first
 	front     []*pending // what came back
 	frontSize int        // its bytes
+	tail      bool       // the new home has to be told when all that was sent to this one has been sent on (M5)
 	flushing  bool       // the port's queue has not been read to the marker yet
 	late      []*pending // what peers sent meanwhile
 	announce  bool       // MOVED has to be said when all has been delivered
@@ -488,10 +489,6 @@ func (n *Node) receive(s *session, r Record) *ProtocolError {
 		}
 		if e != nil {
 			n.touch(e)
-			if e.left == peer && len(q) == 0 {
-				e.left = ""
-				n.touch(e.carrier)
-			}
 		}
 		for _, x := range s.starved {
 			x.starving = false
@@ -562,7 +559,7 @@ func (n *Node) receive(s *session, r Record) *ProtocolError {
 
 	case RecClaimed:
 		if e != nil && e.arriving == peer && (e.claim != peer || !e.claimed) { // M3
-			e.arriving = ""
+			e.arriving, e.before = "", len(e.queue)
 			n.touch(e)
 			return nil
 		}
@@ -592,12 +589,21 @@ func (n *Node) receive(s *session, r Record) *ProtocolError {
 			n.abandonTo(e, "")
 		default:
 			n.gain(e, s)
+			if e.once { // before it goes on
+				n.abandonTo(e, peer)
+			}
 			if !e.dead && !e.home && !e.homeless {
 				n.reroute(e, peer)
 			}
 		}
 
 	case RecMoved:
+		if e != nil && e.left == peer && r.Node == n.config.Self.Node { // M5
+			e.left = ""
+			n.touch(e.carrier)
+			n.touch(e)
+			return nil
+		}
 		if e != nil && !e.once && (e.route == peer || e.next == peer) && r.Node != peer && r.Node != n.config.Self.Node {
 			e.moved = r.Node
 			n.touch(e)
@@ -612,6 +618,9 @@ func (n *Node) receive(s *session, r Record) *ProtocolError {
 			return err
 		}
 		x := m.rights[0]
+		if x.kind == Dead {
+			return nil
+		}
 		if x.kind != Send || x.e.home || x.e.homeless {
 			n.destroy(m)
 			return broken("S5", "offers a right that is not its own")
@@ -642,6 +651,7 @@ func (n *Node) receiveMessage(s *session, e *entry, r Record) *ProtocolError {
 		switch {
 		case e == nil || e.once || e.holders.of(peer) == 0:
 			return broken("B2", "message to %v, which it does not hold", r.ID)
+		case e.left == peer: // M5
 		case s.incoming[r.ID] >= l.Window:
 			return broken("F5", "more than %d messages to %v under way", l.Window, r.ID)
 		case s.received > 0 && s.received+size > l.Budget:
@@ -666,6 +676,20 @@ func (n *Node) receiveMessage(s *session, e *entry, r Record) *ProtocolError {
 		n.enqueue(e, m)
 		return nil
 	}
+	if e.left == peer { // M5: it comes from the queue of the old home, and is not to be confirmed
+		if e.dead {
+			n.destroy(m)
+			return nil
+		}
+		e.frontSize += m.size
+		if len(e.front) >= maxFront || len(e.front) > 0 && e.frontSize > l.Message {
+			n.destroy(m)
+			return exceeded("M5", "returns more than %d messages or %d bytes to %v", maxFront, l.Message, r.ID)
+		}
+		e.front = append(e.front, m)
+		n.carry(e, m)
+		return nil
+	}
 	m.from, m.to = s, r.ID
 	s.incoming[r.ID]++
 	s.received += size
@@ -677,18 +701,6 @@ func (n *Node) receiveMessage(s *session, e *entry, r Record) *ProtocolError {
 		n.destroy(m) // D3
 	case e.flushing:
 		e.late = append(e.late, m)
-		n.carry(e, m)
-	case e.homeless && e.left != "": // M5
-		e.frontSize += m.size
-		if len(e.front) >= maxFront || len(e.front) > 0 && e.frontSize > l.Message {
-			n.destroy(m)
-			return exceeded("M5", "returns more than %d messages or %d bytes to %v", maxFront, l.Message, r.ID)
-		}
-		// Confirmed now: the peer confirms ours, which is what is waited for,
-		// when they have come back.
-		n.confirm(m.sent)
-		m.from = nil
-		e.front = append(e.front, m)
 		n.carry(e, m)
 	default:
 		n.enqueue(e, m)
@@ -907,7 +919,7 @@ func (n *Node) kill(e *entry) {
 		n.unmake(e)
 	}
 	e.home, e.homeless, e.flushing, e.announce, e.senders = false, false, false, false, false
-	e.route, e.next, e.moved, e.left, e.exile = "", "", "", "", ""
+	e.route, e.next, e.moved, e.exile, e.tail = "", "", "", "", false
 	if e.claim != "" && !e.claimed {
 		e.claim = ""
 	}

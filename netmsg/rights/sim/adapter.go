@@ -364,7 +364,7 @@ func (w *World) kill(n *node, e *entry) {
 	}
 	switch {
 	case k.single:
-		if k.onces > 0 && k.o != nil && !k.o.lossy && !k.o.g.excused(n) {
+		if k.onces > 0 && k.o != nil && !k.o.astray() && !k.o.g.excused(n) {
 			w.failf("right lost: %v kills %v, which is held", n, k)
 		}
 	case k.g != nil && k.g.at == k:
@@ -528,6 +528,8 @@ func (w *World) take(n *node, m *message, e *entry, kind rights.Kind, r *mright)
 		e.k.o, e.k.g = r.o, r.o.g
 		e.k.onces++
 		return true
+	case rights.Receive:
+		w.bind(e.k, r.g)
 	}
 	return false
 }
@@ -618,7 +620,7 @@ func (w *World) build(n *node, m *message, d delivery) {
 			}
 		case rights.SendOnce:
 			if e.killed || k.dead {
-				if !r.o.lossy && !r.g.excused(n) {
+				if !r.o.astray() && !r.g.excused(n) {
 					w.failf("right lost: %v delivers %v with %v, which is dead", n, m, e)
 				}
 				w.rightDies(r)
@@ -649,7 +651,7 @@ func (w *World) mayBeDead(n *node, r mright) bool {
 	case rights.Send, rights.Receive:
 		return r.g.excused(n) || r.cut
 	case rights.SendOnce:
-		return r.g.excused(n) || r.o.lossy
+		return r.g.excused(n) || r.o.astray()
 	}
 	return r.kind == rights.Dead
 }

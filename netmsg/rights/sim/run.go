@@ -62,16 +62,7 @@ func Episode(seed uint64, opt Options) (int, *Failure) {
 		opt.Ops = EpisodeOps
 	}
 	w := NewWorld(c)
-	g := &generator{w: w, m: m, rng: rand.New(rand.NewPCG(seed, 1))}
-	ops := make([]Op, 0, opt.Ops)
-	for tries := 0; len(ops) < opt.Ops && tries < 50*opt.Ops; tries++ {
-		if o, ok := g.op(); ok && w.Do(o) {
-			ops = append(ops, o)
-			if w.fail != nil {
-				break
-			}
-		}
-	}
+	ops := generate(w, m, seed, opt.Ops)
 	if w.fail == nil {
 		w.Finish()
 	}
@@ -79,6 +70,18 @@ func Episode(seed uint64, opt Options) (int, *Failure) {
 		return len(ops), &Failure{Seed: seed, Nodes: opt.Nodes, Config: c, Ops: ops, Violation: w.fail}
 	}
 	return w.step, nil
+}
+
+// generate does n random operations and returns them, fewer if one fails.
+func generate(w *World, m Mix, seed uint64, n int) []Op {
+	g := &generator{w: w, m: m, rng: rand.New(rand.NewPCG(seed, 1))}
+	ops := make([]Op, 0, n)
+	for tries := 0; len(ops) < n && tries < 50*n && w.fail == nil; tries++ {
+		if o, ok := g.op(); ok && w.Do(o) {
+			ops = append(ops, o)
+		}
+	}
+	return ops
 }
 
 // Replay does given operations in a new world, and ends it.

@@ -80,6 +80,7 @@ type ident struct {
 	g     *port
 	o     *once
 	flows []flow
+	stale bool // made for a name that was dead already
 }
 
 // A flow is what has gone from one node to another about an ident in their session.
@@ -87,7 +88,9 @@ type flow struct {
 	from, to int
 	sent     int // transmissions counted by from, less the releases it has got
 	got      int // transmissions that have come to to, less its releases
+	asked    int // claims that from has not answered
 	unacked  []int
+	tail     bool // what goes back to a new home is not counted (M5)
 }
 
 func (i *ident) flow(from, to int) *flow {
@@ -146,7 +149,12 @@ func (w *World) truePortDies(g *port) {
 }
 
 // excused says whether a node may take a port for dead, or lose what is sent to it.
-func (g *port) excused(n *node) bool { return g.dead || n != nil && g.cut[n.index] }
+func (g *port) excused(n *node) bool { return g.dead || n != nil && (g.cut[n.index] || g.goes(n)) }
+
+// goes says whether the receive right is in a message that a node is about to destroy.
+func (g *port) goes(n *node) bool {
+	return g.in != nil && g.in.at == n && g.in.state == inTable && (g.in.doomed || g.in.dest.excused(n) || g.in.via != nil && g.in.via.astray())
+}
 
 // truthDestroyed is called when a message is destroyed. It must not be, as long as
 // the port that it is for is alive.
@@ -154,7 +162,7 @@ func (w *World) truthDestroyed(m *message, n *node) {
 	if m.state == received || m.state == destroyed || m.state == lost {
 		w.failf("%v is destroyed and was %v", m, m.state)
 	}
-	if !m.dest.excused(n) && (m.via == nil || !m.via.lossy) && !m.note {
+	if !m.dest.excused(n) && (m.via == nil || !m.via.astray()) && !m.note {
 		w.failf("%v is destroyed at %v while %v lives", m, n, m.dest)
 	}
 	w.ends(m, destroyed)
@@ -258,6 +266,11 @@ func (w *World) settledAt(i *ident, n int) bool {
 	if h.index == n {
 		return true
 	}
+	for _, f := range i.flows {
+		if f.from == n && f.to != h.index && len(f.unacked) > 0 {
+			return false // it still has a way that is not the direct one (M4, L1)
+		}
+	}
 	return i.flow(h.index, n).got > 0 && !w.link(h.index, n).broken
 }
 
@@ -286,6 +299,22 @@ func (w *World) markCut(i *ident, n int, visited *[MaxNodes]bool) {
 
 // cutLink notes what the loss of a session may take.
 func (w *World) cutLink(a, b int) {
+	for _, m := range w.moving {
+		if m.state != inRecord || !(m.at.index == a && m.toNode == b || m.at.index == b && m.toNode == a) {
+			continue
+		}
+		for _, r := range m.rights {
+			if r.kind != rights.Receive {
+				continue
+			}
+			for _, i := range w.identList {
+				if i.g == r.g { // who moved it has it only from where it goes
+					var v [MaxNodes]bool
+					w.markCut(i, m.at.index, &v)
+				}
+			}
+		}
+	}
 	for _, i := range w.identList {
 		for f := range i.flows {
 			x := &i.flows[f]
@@ -300,7 +329,13 @@ func (w *World) cutLink(a, b int) {
 				if i.g != nil {
 					i.g.lossy = true
 				}
-				x.sent, x.unacked = 0, nil
+			}
+		}
+	}
+	for _, i := range w.identList {
+		for f := range i.flows {
+			if x := &i.flows[f]; x.from == a && x.to == b || x.from == b && x.to == a {
+				x.sent, x.asked, x.unacked, x.tail = 0, 0, nil, false
 			}
 		}
 	}
@@ -322,9 +357,9 @@ func (w *World) receivedBy(k *kport, m *message) {
 			w.failf("%v has been used twice", o)
 		}
 		switch {
-		case m.note && o.state == onceHeld && !o.lossy:
+		case m.note && o.state == onceHeld && !o.astray():
 			w.failf("%v fires and is still held", o)
-		case m.note && o.state == onceSent && !o.lossy && !g.moved:
+		case m.note && o.state == onceSent && !o.astray() && !g.moved:
 			w.failf("%v fires and was used", o)
 		}
 		return
@@ -334,6 +369,7 @@ func (w *World) receivedBy(k *kport, m *message) {
 		g.from[s], g.seen[s] = m.epoch, 0
 	}
 	switch {
+	case g.again: // a node may have two names for it
 	case m.seq <= g.seen[s] && !g.cut[s]:
 		w.failf("order: %v, number %d of %v, is received after number %d", m, m.seq, m.src, g.seen[s])
 	case m.seq != g.seen[s]+1 && !g.lossy && !g.cut[s]:
@@ -343,3 +379,7 @@ func (w *World) receivedBy(k *kport, m *message) {
 		g.seen[s] = m.seq
 	}
 }
+
+// astray says whether a loss may have taken a send-once right, or its port from
+// the node where the right was made.
+func (o *once) astray() bool { return o.lossy || o.g.moved && o.g.lossy }

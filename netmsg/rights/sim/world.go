@@ -70,6 +70,7 @@ const (
 type item struct {
 	greet bool
 	rec   rights.Record
+	grant bool // it grants a claim
 }
 
 // side is the side of node x in its link with y.
@@ -156,6 +157,7 @@ func (w *World) transmit(n *node, a rights.Transmit) {
 		return
 	}
 	r := a.Record
+	grant := false
 	switch r.Type {
 	case rights.RecMessage:
 		m := r.Message.Body.(*message)
@@ -174,7 +176,7 @@ func (w *World) transmit(n *node, a rights.Transmit) {
 		case r.Once && i.o != m.via, !r.Once && i.g != m.dest:
 			w.failf("%v transmits %v to %v, which is %v %v", n, m, i, i.g, i.o)
 			return
-		case !r.Once && !l.broken:
+		case !r.Once && !l.broken && !i.flow(n.index, p).tail:
 			f := i.flow(n.index, p)
 			f.unacked = append(f.unacked, m.size)
 			l.bytes[s] += m.size
@@ -211,16 +213,27 @@ func (w *World) transmit(n *node, a rights.Transmit) {
 		switch {
 		case !r.Dead && i == nil:
 			w.failf("%v grants a claim to %v, which nobody knows", n, r.ID)
-		case !r.Dead && !l.broken:
-			i.flow(n.index, p).sent++
+		case l.broken:
+		case i != nil && i.flow(n.index, p).asked > 0: // else it is about a receive right
+			f := i.flow(n.index, p)
+			f.asked--
+			if grant = !r.Dead && r.Node == ""; grant {
+				f.sent++
+			}
+		}
+		switch {
 		case r.Dead && i != nil && i.g != nil && !i.g.excused(n) && !i.g.lossy:
 			w.failf("right lost: %v refuses a claim of %v to %v", n, a.Peer, i.g)
-		case r.Dead && i != nil && i.o != nil && !i.o.lossy && !i.o.g.dead && i.o.state == onceHeld:
+		case r.Dead && i != nil && i.o != nil && !i.o.astray() && !i.o.g.dead && i.o.state == onceHeld:
 			w.failf("right lost: %v refuses a claim of %v to %v", n, a.Peer, i.o)
 		}
 	case rights.RecDead:
-		if i := w.idents[r.ID]; i != nil && i.g != nil && !i.g.excused(n) && (i.g.home() != n || i.flow(n.index, p).sent > 0) {
+		if i := w.idents[r.ID]; i != nil && i.g != nil && !i.g.excused(n) && i.flow(n.index, p).sent > 0 {
 			w.failf("right lost: %v tells %v that %v is dead", n, a.Peer, i.g)
+		}
+	case rights.RecMoved:
+		if i := w.idents[r.ID]; i != nil && r.Node == a.Peer { // M5
+			i.flow(n.index, p).tail = false
 		}
 	case rights.RecRelease:
 		if i := w.idents[r.ID]; i != nil && !r.Once {
@@ -231,7 +244,7 @@ func (w *World) transmit(n *node, a rights.Transmit) {
 		w.loseRecord(r)
 		return
 	}
-	l.pipes[s] = append(l.pipes[s], item{rec: r})
+	l.pipes[s] = append(l.pipes[s], item{rec: r, grant: grant})
 }
 
 // sendRight notes that a right goes into a record.
@@ -247,6 +260,9 @@ func (w *World) sendRight(n *node, p int, l *link, m *message, t *mright, r righ
 	case rights.Send, rights.Receive:
 		i := w.ident(r.ID, t.g, nil)
 		t.cut = t.g.cut[n.index]
+		if t.cut && len(i.flows) == 0 && i.id.Origin.Node == n.id && t.g.home() != n {
+			i.stale = true
+		}
 		if r.Kind == rights.Receive {
 			if t.g.in != m {
 				w.failf("%v transmits %v with the receive right of %v, which is elsewhere", n, m, t.g)
@@ -255,6 +271,7 @@ func (w *World) sendRight(n *node, p int, l *link, m *message, t *mright, r righ
 				t.g.again = true
 			}
 			t.g.at, t.g.moved = nil, true
+			i.flow(n.index, p).tail = true
 		} else if r.Counted && !l.broken {
 			i.flow(n.index, p).sent++
 		}
@@ -274,7 +291,7 @@ func (w *World) receiveRight(from int, n *node, l *link, t *mright, r rights.Rig
 		if r.Counted {
 			i.flow(from, n.index).got++
 		}
-		if (t.cut || l.broken) && !w.settledAt(i, n.index) {
+		if (t.cut || l.broken) && (i.stale || !w.settledAt(i, n.index)) {
 			t.g.cut[n.index], t.g.lossy = true, true
 		}
 	case rights.SendOnce:
@@ -341,9 +358,13 @@ func (w *World) receive(x, y int) {
 		if i != nil && i.g != nil {
 			if r.Dead {
 				i.g.cut[y] = i.g.cut[y] || i.g.lossy
-			} else {
+			} else if it.grant {
 				i.flow(x, y).got++
 			}
+		}
+	case rights.RecClaim:
+		if i != nil && !l.broken {
+			i.flow(y, x).asked++
 		}
 	case rights.RecDead:
 		if i != nil && i.g != nil && !w.settledAt(i, y) && i.flow(x, y).got > 0 {
@@ -382,6 +403,7 @@ func (w *World) loseRecord(r rights.Record) {
 // direction arrive. The ends notice by themselves.
 func (w *World) breakLink(l *link, keep [2]int) {
 	l.broken = true
+	w.detours = true // claims may be lost
 	w.cutLink(l.a, l.b)
 	l.bytes = [2]int{}
 	for s := range l.pipes {
