@@ -3,6 +3,7 @@
 //	netmsg serve [flags]       the netmsg of this node: /servers/netmsg
 //	netmsg status              sessions, rights and bytes
 //	netmsg trace               what passes, as it passes
+//	netmsg reconnect NODE      a new session with a node
 //	netmsg keys make|show      this node's key
 //	netmsg NODE[:EXPORT]       as a translator: the root of another node
 //
@@ -26,6 +27,7 @@ const usage = `usage:
   netmsg serve [flags]     be the netmsg of this node, at /servers/netmsg (-help: flags)
   netmsg status            show sessions, rights and bytes
   netmsg trace             show messages as they pass
+  netmsg reconnect NODE    end the session with a node and open another
   netmsg keys make|show    make this node's key, or show its public half
   netmsg [flags] NODE[:EXPORT]
                            as a translator: the root of another node
@@ -48,6 +50,8 @@ func main() {
 		err = serve(ctx, args)
 	case "status":
 		err = status(ctx, args)
+	case "reconnect":
+		err = reconnect(ctx, args)
 	case "trace":
 		err = trace(ctx, args)
 	case "keys":

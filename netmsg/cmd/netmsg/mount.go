@@ -98,19 +98,26 @@ func (m *mounted) call(ctx context.Context, do func(server mach.Port) error) err
 	if err != nil {
 		return err
 	}
-	m.mu.Lock()
-	if m.server.Valid() {
+	if err := do(p); err != nil {
 		proto.Release(ctx, p)
-		p = m.server
+		return err
 	}
-	m.server = p
+	m.mu.Lock()
+	p, m.server = m.server, p
 	m.mu.Unlock()
-	return do(p)
+	proto.Release(ctx, p)
+	return nil
 }
 
-// gone reports whether an error says that the server has ended.
+// gone reports whether an error says that the server has ended, or that what was found
+// in its place is not netmsg: the file that it sits on, when it does not run.
 func gone(err error) bool {
-	return errors.Is(err, mach.SendInvalidDest) || errors.Is(err, mach.MigServerDied)
+	for _, is := range []error{mach.SendInvalidDest, mach.MigServerDied, mach.MigBadID, proto.EOPNOTSUPP} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *mounted) FsysGetroot(ctx context.Context, dotdot mach.Port, uids, gids []int32, flags int32) (retry int32, name string, file mach.Port, err error) {
@@ -122,7 +129,7 @@ func (m *mounted) FsysGetroot(ctx context.Context, dotdot mach.Port, uids, gids 
 		proto.Release(ctx, dotdot)
 		return retry, name, file, nil
 	}
-	if gone(err) || errors.Is(err, mach.MigBadID) || errors.Is(err, errNoServer) {
+	if gone(err) || errors.Is(err, errNoServer) {
 		fmt.Fprintf(os.Stderr, "netmsg %s: %v\n", m.node, errNoServer)
 		err = proto.EIEIO
 	}

@@ -55,3 +55,25 @@ func trace(ctx context.Context, args []string) error {
 	}
 	return nil
 }
+
+// reconnect ends the session with a node and opens another. What was open there is dead.
+func reconnect(ctx context.Context, args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: netmsg reconnect NODE")
+	}
+	p, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	switch err := proto.NetmsgReconnect(ctx, p, args[0]); {
+	case gone(err):
+		return fmt.Errorf("%w (%w)", errNoServer, err)
+	case errors.Is(err, proto.ENXIO):
+		return fmt.Errorf("%s is not in the list of peers (/etc/netmsg/peers)", args[0])
+	case errors.Is(err, proto.EACCES):
+		return fmt.Errorf("%s refuses: does each of the two nodes have the other's key in its list of peers (/etc/netmsg/peers)?", args[0])
+	case err != nil:
+		return fmt.Errorf("%s: %w. Does it run, and netmsg on it?", args[0], err)
+	}
+	return nil
+}
