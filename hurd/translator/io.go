@@ -370,15 +370,24 @@ func (p *protid) IOReauthenticate(ctx context.Context, rendezvous mach.Port) err
 		}
 	}
 	if err == nil {
-		if fs.opens.add(q, fs.config.MaxOfUser, fs.config.MaxOfUsers) != nil {
-			q.end() // the client has a dead right
+		if err := fs.opens.add(q, fs.config.MaxOfUser, fs.config.MaxOfUsers); err != nil {
+			// The client has a dead right, and this answer if it has
+			// asked already.
+			q.handler = refusal{err}
+			q.end()
+		} else {
+			q.serve()
 		}
-		q.serve()
 		close(q.ready)
 	}
 	fs.ports.Release(rendezvous, right)
 	return nil
 }
+
+// A refusal answers every request with an error.
+type refusal struct{ err error }
+
+func (r refusal) Handle(context.Context, *mach.Message, *mach.Message) error { return r.err }
 
 // IORestrictAuth makes a port of the same opening for fewer ids.
 func (p *protid) IORestrictAuth(_ context.Context, uids, gids []int32) (mach.Port, error) {
