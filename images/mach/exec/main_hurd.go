@@ -54,6 +54,9 @@ func run(ctx context.Context) error {
 			return fmt.Errorf("become a process: %w", err)
 		}
 	}
+	if err := startup.SetArgs(ctx, proc, []string{"/hurd/exec"}); err != nil {
+		return err
+	}
 	// It gets the standard ports now and when they change.
 	self, err := server.Open(true)
 	if err != nil {

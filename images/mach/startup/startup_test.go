@@ -391,3 +391,12 @@ func TestImpostors(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+func TestArgBlock(t *testing.T) {
+	const at = 0x1000
+	block := argBlock(at, []string{"/hurd/x", "", "-a"})
+	want := "\x10\x10\x00\x00\x18\x10\x00\x00\x19\x10\x00\x00\x00\x00\x00\x00/hurd/x\x00\x00-a\x00"
+	if string(block) != want {
+		t.Errorf("%q, want %q", block, want)
+	}
+}

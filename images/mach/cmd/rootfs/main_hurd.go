@@ -23,6 +23,7 @@ import (
 	"hurdlab/hurd/proto"
 	"hurdlab/hurd/translator"
 	"hurdlab/images/mach/rootfs"
+	"hurdlab/images/mach/startup"
 	"hurdlab/mach"
 )
 
@@ -63,7 +64,7 @@ func main() {
 	select {}
 }
 
-func run(ctx context.Context, execTask mach.Port, treeDevice, startup string) error {
+func run(ctx context.Context, execTask mach.Port, treeDevice, first string) error {
 	host, err := mach.HostBasicInfo(mach.HostSelf())
 	if err != nil {
 		return err
@@ -108,7 +109,7 @@ func run(ctx context.Context, execTask mach.Port, treeDevice, startup string) er
 	boot := rootfs.Boot{
 		FS: fs, Ports: export, Task: task{},
 		HostPriv: mach.HostPriv(), DeviceMaster: mach.DeviceMaster(), Self: mach.TaskSelf(), ExecTask: execTask,
-		Startup: startup,
+		Startup: first,
 	}
 	return boot.Run(ctx)
 }
@@ -151,4 +152,9 @@ func (task) Copy(p mach.Port) error {
 	return mach.PortModRefs(mach.TaskSelf(), p, mach.RightSend, 1)
 }
 
-func (task) Become(i int, p mach.Port) error { return syscall.HurdSetPort(i, uint32(p)) }
+func (task) Become(i int, p mach.Port) error {
+	if err := syscall.HurdSetPort(i, uint32(p)); err != nil || i != proto.InitPortProc {
+		return err
+	}
+	return startup.SetArgs(context.Background(), p, append([]string{"/hurd/" + rootfs.Name}, os.Args[1:]...))
+}
