@@ -27,7 +27,7 @@ type Component struct {
 // Components are those that there are.
 var Components = []Component{{
 	Name: "netmsg", Package: "./netmsg/cmd/netmsg", Path: "/hurd/netmsg",
-	Stop:  []string{"settrans", "-fg", "/servers/netmsg"},
+	Stop:  []string{"settrans", "-fga", "/servers/netmsg"},
 	Ready: []string{"/hurd/netmsg", "status"},
 }}
 

@@ -110,12 +110,12 @@ var _ = Describe("what was used", func() {
 		on(ctx, 2, "rm -rf /tmp/many; mkdir /tmp/many; echo x > /tmp/many/x")
 		warm := func() {
 			on(ctx, 1, "mountload open -n 50 /n/node2/tmp/many/x")
-			on(ctx, 1, "for i in 1 2 3; do settrans -fg /n/node2; cat /n/node2/etc/hostname; done")
+			on(ctx, 1, "for i in 1 2 3; do settrans -fga /n/node2; cat /n/node2/etc/hostname; done")
 		}
 		warm()
 		before := census(ctx)
 		on(ctx, 1, "mountload open -n 1000 /n/node2/tmp/many/x")
-		on(ctx, 1, "i=0; while [ $i -lt 30 ]; do i=$((i+1)); settrans -fg /n/node2; cat /n/node2/etc/hostname || exit 1; done")
+		on(ctx, 1, "i=0; while [ $i -lt 30 ]; do i=$((i+1)); settrans -fga /n/node2; cat /n/node2/etc/hostname || exit 1; done")
 		for range 5 {
 			on(ctx, 1, "/hurd/netmsg reconnect node2")
 			mounted(ctx, 1, 2)
