@@ -128,14 +128,14 @@ var _ = Describe("a mount", func() {
 	}, SpecTimeout(2*time.Minute))
 
 	It("carries large files both ways unchanged", func(ctx SpecContext) {
-		on(ctx, 1, "mountload make -size 16000000 -seed 1 /tmp/big && cp /tmp/big /n/node2/tmp/big && mountload check -size 16000000 -seed 1 /n/node2/tmp/big")
-		on(ctx, 2, "mountload check -size 16000000 -seed 1 /tmp/big; rm /tmp/big")
+		on(ctx, 1, "mountload make -size 8000000 -seed 1 /tmp/big && cp /tmp/big /n/node2/tmp/big && mountload check -size 8000000 -seed 1 /n/node2/tmp/big")
+		on(ctx, 2, "mountload check -size 8000000 -seed 1 /tmp/big; rm /tmp/big")
 		on(ctx, 1, "rm /tmp/big")
 	}, SpecTimeout(10*time.Minute))
 
 	It("carries many files and deep trees", func(ctx SpecContext) {
-		on(ctx, 1, "mountload tree -files 500 -depth 20 /n/node2/tmp/tree")
-		Expect(on(ctx, 2, "mountload treecheck -files 500 -depth 20 /tmp/tree && rm -r /tmp/tree")).To(Equal("ok\n"))
+		on(ctx, 1, "mountload tree -files 200 -depth 10 /n/node2/tmp/tree")
+		Expect(on(ctx, 2, "mountload treecheck -files 200 -depth 10 /tmp/tree && rm -r /tmp/tree")).To(Equal("ok\n"))
 	}, SpecTimeout(10*time.Minute))
 
 	It("runs a program that is on the other node", func(ctx SpecContext) {
