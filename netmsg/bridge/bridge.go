@@ -94,8 +94,7 @@ type Event struct {
 type Bridge struct {
 	config Config
 	set    *mach.PortSet
-	notify mach.Port // where notices of dead names come to
-	marker mach.Port // what markers of Flush come from: see receive.go
+	notify *mach.Receiver // where notices of dead names come to
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -187,7 +186,7 @@ type port struct {
 	recv  *mach.Receiver // of a proxy that is not in the set
 	proxy bool           // its receive right is netmsg's
 	going *sync.Cond     // a receiver that may not receive waits for it; made on first use
-	once  bool
+	once  bool           // a send-once right, or the proxy of one
 
 	watched bool
 	paused  bool   // by the table
@@ -243,9 +242,10 @@ func New(c Config) (*Bridge, error) {
 	if b.set, err = mach.NewPortSet(); err != nil {
 		return nil, fmt.Errorf("netmsg: %w", err)
 	}
-	if b.notify, err = b.newMember(); err != nil {
+	if b.notify, err = mach.NewReceiver(); err != nil {
 		return nil, fmt.Errorf("netmsg: %w", err)
 	}
+	go b.notices()
 	go b.receive()
 	return b, nil
 }
@@ -273,7 +273,7 @@ func (b *Bridge) Close() error {
 	b.finish()
 	b.cancel()
 	<-b.done
-	_ = mach.DestroyReceive(b.notify)
+	_ = b.notify.Close()
 	for _, r := range b.spare {
 		_ = r.Close()
 	}
@@ -536,8 +536,13 @@ func (b *Bridge) do(a rights.Action) error {
 		return b.membership(p)
 	case rights.Watch:
 		p := b.ports[a.Port]
+		if p.once {
+			// An answer that finds nobody is destroyed then. To be told before, for each
+			// call that is made, would cost as much as the call.
+			return nil
+		}
 		p.watched = true
-		return mach.RequestNotification(p.name, mach.NotifyDeadName, 1, b.notify)
+		return mach.RequestNotification(p.name, mach.NotifyDeadName, 1, b.notify.Port())
 	case rights.Drop:
 		p := b.ports[a.Port]
 		if a.Kind == rights.Receive {

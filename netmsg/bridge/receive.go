@@ -34,10 +34,6 @@ func (b *Bridge) receive() {
 			}
 			return
 		}
-		if name, _ := m.Local(); name == b.notify {
-			b.notice(m)
-			continue
-		}
 		b.take(m)
 	}
 }
@@ -305,7 +301,9 @@ func (b *Bridge) sent(p *port, a arrival) {
 		case r.Port == mach.Dead:
 			m.Rights[i].Kind = rights.Dead
 		case r.Port != mach.Null:
-			m.Rights[i] = rights.LocalRight{Kind: kindOf(r.Type), Port: b.local(r.Port).id}
+			q := b.local(r.Port)
+			q.once = q.once || r.Type == mach.MoveSendOnce
+			m.Rights[i] = rights.LocalRight{Kind: kindOf(r.Type), Port: q.id}
 		}
 	}
 	b.node.Sent(p.id, m)
@@ -327,6 +325,14 @@ func (b *Bridge) noSenders(p *port, a arrival) {
 		b.node.NoSenders(p.id, made)
 		b.act()
 		return
+	}
+}
+
+// notices receives the kernel's notices of dead names.
+func (b *Bridge) notices() {
+	m := mach.NewMessage(0)
+	for b.notify.Receive(context.Background(), m) == nil {
+		b.notice(m)
 	}
 }
 
