@@ -30,12 +30,10 @@ package bridge
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"sync"
 	"time"
 
@@ -135,11 +133,13 @@ type link struct {
 }
 
 // Confirmations and releases are in no hurry: they go with the next record that is,
-// or when there are maxOwed, or after lazyTime. A packet of their own would cost as much
-// as one with a message.
+// or after lazyTime, or soon if there are manyOwed, so that the peer's windows do not
+// close meanwhile. A packet of their own would cost as much as one with a message.
 const (
-	maxOwed  = 4
+	manyOwed = 4
 	lazyTime = 50 * time.Millisecond
+	soonTime = 3 * time.Millisecond
+	maxOwed  = 256
 )
 
 // put puts a record into the session.
@@ -149,6 +149,8 @@ func (l *link) put(b *Bridge, r *rights.Record) {
 		switch {
 		case len(l.owed) >= maxOwed:
 			l.pay()
+		case len(l.owed) == manyOwed:
+			l.timer.Reset(soonTime)
 		case len(l.owed) > 1:
 		case l.timer == nil:
 			l.timer = time.AfterFunc(lazyTime, func() {
@@ -220,14 +222,13 @@ func New(c Config) (*Bridge, error) {
 	if c.Dial == nil {
 		c.Dial = func(rights.NodeID) {}
 	}
-	secret := make([]byte, 32)
-	rand.Read(secret)
+	var seed [32]byte
+	rand.Read(seed[:])
+	keys := mathrand.NewChaCha8(seed)
 	b := &Bridge{
 		config: c,
-		node: rights.New(rights.Config{Self: c.Self, Limits: c.Limits, Key: func(num uint64) (k rights.Key) {
-			h := hmac.New(sha256.New, secret)
-			h.Write(binary.LittleEndian.AppendUint64(nil, num))
-			copy(k[:], h.Sum(nil))
+		node: rights.New(rights.Config{Self: c.Self, Limits: c.Limits, Key: func(uint64) (k rights.Key) {
+			_, _ = keys.Read(k[:])
 			return k
 		}}),
 		ports:    make(map[rights.Port]*port),
@@ -348,6 +349,11 @@ func (b *Bridge) Receive(peer rights.NodeID, s Session, records []rights.Record)
 			return
 		}
 		r := &records[i]
+		if r.Message != nil && hasReceive(r.Message.Rights) {
+			s.Close(&rights.ProtocolError{Code: rights.CodeProtocol, Rule: "M1", Text: "this node does not take receive rights"})
+			b.lost(peer)
+			return
+		}
 		if r.Type == rights.RecMessage && r.Message != nil {
 			b.stats.In++
 			b.stats.BytesIn += uint64(r.Message.Body.Size())
@@ -356,6 +362,15 @@ func (b *Bridge) Receive(peer rights.NodeID, s Session, records []rights.Record)
 		b.node.Receive(peer, *r)
 		b.act()
 	}
+}
+
+func hasReceive(list []rights.Right) bool {
+	for _, r := range list {
+		if r.Kind == rights.Receive {
+			return true
+		}
+	}
+	return false
 }
 
 // doorTime is how long a session may take to offer its door, in Door.
@@ -556,12 +571,8 @@ func (b *Bridge) do(a rights.Action) error {
 		return nil
 	case rights.Extinguish:
 		return mach.Deallocate(b.ports[a.Port].name)
-	case rights.Adopt:
-		return b.adopt(b.ports[a.Port])
-	case rights.Flush:
-		return b.flush(b.ports[a.Port])
-	case rights.Yield:
-		return b.yield(b.ports[a.Port], a.Front)
+	case rights.Adopt, rights.Flush, rights.Yield:
+		return errors.New("receive rights are not carried")
 	}
 	return fmt.Errorf("what is %T?", a)
 }

@@ -292,6 +292,20 @@ func (b *Bridge) sent(p *port, a arrival) {
 	if b.intercept(p, a) {
 		return
 	}
+	for _, r := range a.list {
+		if r.Type == mach.MoveReceive && r.Port.Valid() {
+			// Not carried yet (section 7 of the protocol): it dies with the message, and
+			// who waits for an answer learns that there will be none.
+			b.stats.Refused++
+			b.config.Log("message %d refused: receive rights are not carried", a.body.ID())
+			b.destroy(a)
+			if p.once {
+				b.node.Extinct(p.id)
+				b.act()
+			}
+			return
+		}
+	}
 	m := rights.LocalMessage{Body: a.body}
 	if len(a.list) > 0 {
 		m.Rights = make([]rights.LocalRight, len(a.list))
@@ -354,13 +368,3 @@ func (b *Bridge) notice(m *mach.Message) {
 	}
 	_ = mach.Deallocate(n.Name)
 }
-
-// What follows is about receive rights on the move: section 7 of the protocol.
-
-func (b *Bridge) adopt(p *port) error {
-	return fmt.Errorf("receive rights are not carried yet: %w", context.Canceled)
-}
-
-func (b *Bridge) flush(p *port) error { return b.adopt(p) }
-
-func (b *Bridge) yield(p *port, front []rights.Deliver) error { return b.adopt(p) }

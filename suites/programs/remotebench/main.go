@@ -1,6 +1,10 @@
 // Remotebench measures what calls and reads of a file cost, wherever its server is:
 //
-//	remotebench [-rounds N] [-bytes N] FILE...
+//	remotebench [-rounds N] [-bytes N] [-tcp ADDRESS] FILE...
+//
+// With the address of a server of program tcp, each call takes turns with an echo of
+// 64 bytes over one TCP connection to it, so that what else the machines do
+// changes both alike. That is what ratio is of.
 //
 // For each file it prints a line of JSON: the median time of io_get_openmodes, the
 // smallest call there is, one at a time; calls a second with eight under way; and
@@ -13,6 +17,8 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"slices"
 	"sync"
@@ -27,6 +33,8 @@ type Result struct {
 	File  string  `json:"file"`
 	Call  float64 `json:"call_us"`      // median of one at a time
 	Best  float64 `json:"best_us"`      // of them
+	TCP   float64 `json:"tcp_us"`       // median of the echoes
+	Ratio float64 `json:"ratio"`        // of the medians
 	Eight float64 `json:"eight_us"`     // time divided by calls, eight under way
 	Rate  float64 `json:"read_mb_s"`    // 10^6 bytes a second
 	Stat  float64 `json:"open_stat_us"` // open, stat and close by name
@@ -35,9 +43,10 @@ type Result struct {
 func main() {
 	rounds := flag.Int("rounds", 500, "`calls` to measure")
 	bytes := flag.Int64("bytes", 0, "`bytes` to read")
+	tcp := flag.String("tcp", "", "`address` of a server of program tcp")
 	flag.Parse()
 	for _, file := range flag.Args() {
-		r, err := measure(context.Background(), file, *rounds, *bytes)
+		r, err := measure(context.Background(), file, *tcp, *rounds, *bytes)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "remotebench: %s: %v\n", file, err)
 			os.Exit(1)
@@ -46,15 +55,39 @@ func main() {
 	}
 }
 
-func measure(ctx context.Context, file string, rounds int, bytes int64) (*Result, error) {
+func measure(ctx context.Context, file, tcp string, rounds int, bytes int64) (*Result, error) {
 	r := &Result{File: file}
 	p, err := hurd.Self().Lookup(ctx, file, proto.O_READ, 0)
 	if err != nil {
 		return nil, err
 	}
-	times := make([]time.Duration, rounds)
+	echo := func() error { return nil }
+	if tcp != "" {
+		c, err := net.Dial("tcp", tcp)
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		if _, err := c.Write([]byte{'e'}); err != nil {
+			return nil, err
+		}
+		b := make([]byte, 64)
+		echo = func() error {
+			if _, err := c.Write(b); err != nil {
+				return err
+			}
+			_, err := io.ReadFull(c, b)
+			return err
+		}
+	}
+	times, echoes := make([]time.Duration, rounds), make([]time.Duration, rounds)
 	for i := range times {
 		start := time.Now()
+		if err := echo(); err != nil {
+			return nil, err
+		}
+		echoes[i] = time.Since(start)
+		start = time.Now()
 		if _, err := proto.IOGetOpenmodes(ctx, p); err != nil {
 			return nil, err
 		}
@@ -62,6 +95,11 @@ func measure(ctx context.Context, file string, rounds int, bytes int64) (*Result
 	}
 	slices.Sort(times)
 	r.Call, r.Best = us(times[rounds/2]), us(times[0])
+	if tcp != "" {
+		slices.Sort(echoes)
+		r.TCP = us(echoes[rounds/2])
+		r.Ratio = r.Call / r.TCP
+	}
 
 	const under = 8
 	errs := make([]error, under)
