@@ -3,8 +3,6 @@ package auth
 import (
 	"context"
 	"fmt"
-	"os"
-	"runtime/debug"
 	"syscall"
 
 	"hurdlab/hurd/ports"
@@ -15,14 +13,7 @@ import (
 )
 
 // Main is the command.
-func Main() {
-	debug.SetGCPercent(50) // the machine is small
-	if err := run(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "auth:", err)
-		os.Exit(1)
-	}
-	select {}
-}
+func Main() { startup.MainServer("auth", run) }
 
 func run(ctx context.Context) error {
 	boot, err := mach.TaskGetSpecialPort(mach.TaskSelf(), mach.TaskBootstrapPort)

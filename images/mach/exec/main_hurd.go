@@ -3,8 +3,6 @@ package exec
 import (
 	"context"
 	"fmt"
-	"os"
-	"runtime/debug"
 	"syscall"
 
 	"hurdlab/hurd/ports"
@@ -14,14 +12,7 @@ import (
 )
 
 // Main is the command.
-func Main() {
-	debug.SetGCPercent(50) // the machine is small
-	if err := run(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "exec:", err)
-		os.Exit(1)
-	}
-	select {}
-}
+func Main() { startup.MainServer("exec", run) }
 
 func run(ctx context.Context) error {
 	boot, err := mach.TaskGetSpecialPort(mach.TaskSelf(), mach.TaskBootstrapPort)

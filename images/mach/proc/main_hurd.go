@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"syscall"
 
 	"hurdlab/hurd/proto"
@@ -13,14 +12,7 @@ import (
 )
 
 // Main is the command.
-func Main() {
-	debug.SetGCPercent(50) // the machine is small
-	if err := run(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "proc:", err)
-		os.Exit(1)
-	}
-	select {}
-}
+func Main() { startup.MainServer("proc", run) }
 
 func run(ctx context.Context) error {
 	boot, err := mach.TaskGetSpecialPort(mach.TaskSelf(), mach.TaskBootstrapPort)

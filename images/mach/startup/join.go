@@ -3,10 +3,23 @@ package startup
 import (
 	"context"
 	"fmt"
+	"os"
+	"runtime/debug"
 
 	"hurdlab/hurd/proto"
 	"hurdlab/mach"
 )
+
+// MainServer is the command of a server of the start: run sets it up, and then
+// it serves for ever.
+func MainServer(name string, run func(ctx context.Context) error) {
+	debug.SetGCPercent(50) // the machine is small
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
+	select {}
+}
 
 // Join is what the servers of the start do when they have their process port:
 // with the privileged ports they tell the process server their version and

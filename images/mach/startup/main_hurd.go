@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -15,14 +14,7 @@ import (
 )
 
 // Main is the command.
-func Main() {
-	debug.SetGCPercent(50) // the machine is small
-	if err := run(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "startup:", err)
-		os.Exit(1)
-	}
-	select {}
-}
+func Main() { MainServer("startup", run) }
 
 func run(ctx context.Context) error {
 	init := "/hurd/init"
