@@ -18,8 +18,9 @@
 //
 // Results are appended to a file of JSON lines, one a package, as they come.
 // Packages that are in it already are left out, so that a run that was
-// interrupted goes on where it was; delete lines to repeat them. With -table
-// the results replace the table in a Markdown file.
+// interrupted goes on where it was; delete lines to repeat them. Several runs,
+// each with a node of its own, may share the file if they begin at different
+// packages. With -table the results replace the table in a Markdown file.
 //
 // A test that wants what a node does not have, other programs for example,
 // fails. Its own output says so, and it is counted apart: see wants in
@@ -87,7 +88,7 @@ func run(ctx context.Context) error {
 				return fmt.Errorf("prepare the node: %w", err)
 			}
 		}
-		if err := t.all(ctx, flag.Args(), old, *results); err != nil {
+		if err := t.all(ctx, flag.Args(), *results); err != nil {
 			return err
 		}
 		if old, err = readResults(*results); err != nil {
@@ -142,7 +143,7 @@ type tester struct {
 }
 
 // all runs the tests of the packages that have no result yet.
-func (t *tester) all(ctx context.Context, patterns []string, old []Result, file string) error {
+func (t *tester) all(ctx context.Context, patterns []string, file string) error {
 	if len(patterns) == 0 {
 		patterns = []string{"std"}
 	}
@@ -171,7 +172,7 @@ func (t *tester) all(ctx context.Context, patterns []string, old []Result, file 
 			if !ok { // has no tests
 				continue
 			}
-			if slices.ContainsFunc(old, func(r Result) bool { return r.Package == pkg }) {
+			if hasResult(file, pkg) {
 				continue
 			}
 			select {
@@ -182,6 +183,10 @@ func (t *tester) all(ctx context.Context, patterns []string, old []Result, file 
 		}
 	}()
 	for b := range ready {
+		if hasResult(file, b.pkg) {
+			os.Remove(b.file)
+			continue
+		}
 		start := time.Now()
 		r, err := t.test(ctx, b)
 		if err != nil {
@@ -195,6 +200,13 @@ func (t *tester) all(ctx context.Context, patterns []string, old []Result, file 
 		fmt.Println(r)
 	}
 	return ctx.Err()
+}
+
+// hasResult reports whether a package is in the file of results by now: others
+// may add to it.
+func hasResult(file, pkg string) bool {
+	results, err := readResults(file)
+	return err == nil && slices.ContainsFunc(results, func(r Result) bool { return r.Package == pkg })
 }
 
 // A binary is the test binary of a package.
