@@ -41,16 +41,21 @@ func (t *tester) furnish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// What is sent last is there if all is: it takes minutes.
-	if t.inNode(ctx, nil, "cat", insideRoot+"/VERSION") == nil {
-		return nil
-	}
 	goroot, err := t.output(ctx, "env", "GOROOT")
 	if err != nil {
 		return err
 	}
+	goroot = strings.TrimSpace(goroot)
+	// Test binaries also know the tree by the name that it has here.
+	if err := t.inNode(ctx, nil, insideName, "link", insideRoot, goroot); err != nil {
+		return err
+	}
+	// What is sent last is there if all is: it takes minutes.
+	if t.inNode(ctx, nil, "cat", insideRoot+"/VERSION") == nil {
+		return nil
+	}
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(archive(w, strings.TrimSpace(goroot))) }()
+	go func() { w.CloseWithError(archive(w, goroot)) }()
 	return t.inNode(ctx, r, insideName, "unpack", insideRoot)
 }
 

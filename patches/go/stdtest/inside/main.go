@@ -1,9 +1,11 @@
 // Inside is the part of stdtest that runs in a node.
 //
 //	inside unpack DIR < TAR
+//	inside link DIR NAME
 //	inside test GOROOT PACKAGE [ARGUMENT...] < BINARY
 //
-// Unpack makes the files of an archive below DIR. Test runs a test binary as
+// Unpack makes the files of an archive below DIR. Link makes NAME another name of
+// DIR. Test runs a test binary as
 // "go test" does, in the directory of its package below GOROOT.
 package main
 
@@ -30,10 +32,12 @@ func run(args []string) (int, error) {
 	switch {
 	case len(args) == 2 && args[0] == "unpack":
 		return 0, unpack(args[1], os.Stdin)
+	case len(args) == 3 && args[0] == "link":
+		return 0, link(args[1], args[2])
 	case len(args) >= 3 && args[0] == "test":
 		return test(args[1], args[2], args[3:])
 	}
-	return 0, errors.New("usage: inside unpack DIR, or inside test GOROOT PACKAGE [ARGUMENT...]")
+	return 0, errors.New("usage: inside unpack DIR, inside link DIR NAME, or inside test GOROOT PACKAGE [ARGUMENT...]")
 }
 
 func unpack(dir string, r io.Reader) error {
@@ -59,6 +63,16 @@ func unpack(dir string, r io.Reader) error {
 			return err
 		}
 	}
+}
+
+func link(dir, name string) error {
+	if old, err := os.Readlink(name); err == nil && old == dir {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return os.Symlink(dir, name)
 }
 
 func write(name string, r io.Reader, mode os.FileMode) error {
