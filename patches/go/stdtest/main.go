@@ -329,7 +329,12 @@ func (t *tester) run(ctx context.Context, b binary, args []string) (text string,
 		}
 		defer f.Close()
 		argv = slices.Concat(t.node, []string{insideName, "test", insideRoot, b.pkg}, args)
-		stdin = f
+		z := compressed(func(w io.Writer) error {
+			_, err := io.Copy(w, f)
+			return err
+		})
+		defer z.Close()
+		stdin = z
 	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = b.dir

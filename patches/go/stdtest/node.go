@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -54,9 +55,21 @@ func (t *tester) furnish(ctx context.Context) error {
 	if t.inNode(ctx, nil, "cat", insideRoot+"/VERSION") == nil {
 		return nil
 	}
+	tree := compressed(func(w io.Writer) error { return archive(w, goroot) })
+	defer tree.Close()
+	return t.inNode(ctx, tree, insideName, "unpack", insideRoot)
+}
+
+// compressed returns what write writes, compressed: nodes receive slowly. To
+// close it ends write.
+func compressed(write func(io.Writer) error) io.ReadCloser {
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(archive(w, goroot)) }()
-	return t.inNode(ctx, r, insideName, "unpack", insideRoot)
+	go func() {
+		z := gzip.NewWriter(w)
+		err := write(z)
+		w.CloseWithError(errors.Join(err, z.Close()))
+	}()
+	return r
 }
 
 // inNode runs a command in the node.

@@ -1,8 +1,8 @@
 // Inside is the part of stdtest that runs in a node.
 //
-//	inside unpack DIR < TAR
+//	inside unpack DIR < TAR.gz
 //	inside link DIR NAME
-//	inside test GOROOT PACKAGE [ARGUMENT...] < BINARY
+//	inside test GOROOT PACKAGE [ARGUMENT...] < BINARY.gz
 //
 // Unpack makes the files of an archive below DIR. Link makes NAME another name of
 // DIR. Test runs a test binary as
@@ -11,6 +11,7 @@ package main
 
 import (
 	"archive/tar"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -41,7 +42,11 @@ func run(args []string) (int, error) {
 }
 
 func unpack(dir string, r io.Reader) error {
-	for tr := tar.NewReader(r); ; {
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return err
+	}
+	for tr := tar.NewReader(z); ; {
 		h, err := tr.Next()
 		if err == io.EOF {
 			return nil
@@ -95,7 +100,11 @@ func test(goroot, pkg string, args []string) (status int, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
 	bin := filepath.Join(tmp, filepath.Base(pkg)+".test")
-	if err := write(bin, os.Stdin, 0o755); err != nil {
+	z, err := gzip.NewReader(os.Stdin)
+	if err != nil {
+		return 0, err
+	}
+	if err := write(bin, z, 0o755); err != nil {
 		return 0, err
 	}
 	cmd := exec.Command(bin, args...)
