@@ -20,7 +20,8 @@
 // Packages that are in it already are left out, so that a run that was
 // interrupted goes on where it was; delete lines to repeat them. Several runs,
 // each with a node of its own, may share the file if they begin at different
-// packages. With -table the results replace the table in a Markdown file.
+// packages. With -table the results replace the table in a Markdown file. At the
+// end it prints how many packages pass.
 //
 // A test that wants what a node does not have, other programs for example,
 // fails. Its own output says so, and it is counted apart: see wants in
@@ -63,7 +64,7 @@ func run(ctx context.Context) error {
 	results := flag.String("results", "stdtest.jsonl", "the file of results")
 	table := flag.String("table", "", "the Markdown file whose table is to be replaced")
 	keep := flag.Bool("keep", false, "keep the rows of packages without a result, marked as older")
-	limit := flag.Duration("limit", 5*time.Minute, "the time that one run of a test binary may take")
+	limit := flag.Duration("limit", 30*time.Minute, "the time that one run of a test binary may take")
 	logs := flag.String("logs", "", "a directory to keep what the tests wrote in")
 	flag.Parse()
 
@@ -95,9 +96,13 @@ func run(ctx context.Context) error {
 			return err
 		}
 	}
+	sums := sumOf(rowsOf(old))
 	if *table != "" {
-		return replaceTable(*table, old, *keep)
+		if sums, err = replaceTable(*table, old, *keep); err != nil {
+			return err
+		}
 	}
+	fmt.Println(sums)
 	return nil
 }
 

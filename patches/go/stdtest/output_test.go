@@ -72,8 +72,12 @@ func TestTable(t *testing.T) {
 		{Package: "b", Passed: 2, Failed: []string{"TestX"}},
 		{Package: "a", Passed: 3, Wanting: map[string]int{"files": 1}, Skipped: map[string]int{"a|b": 2}},
 	}
-	if err := replaceTable(file, results, true); err != nil {
+	sums, err := replaceTable(file, results, true)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if want := "3 packages, 1 pass (33.3 %); of their tests 10 passed, 2 were skipped, 1 failed for want of something, 1 failed (1 packages of an earlier run)"; sums.String() != want {
+		t.Errorf("got %q\nwant %q", sums, want)
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -82,7 +86,7 @@ func TestTable(t *testing.T) {
 	for _, want := range []string{
 		"a\n" + tableBegin,
 		"| a | 3 | 2 | 1 | 0 | 1 for want of files; skipped: a\\|b |\n| b | 2 | 0 | 0 | 1 | failed: TestX |\n",
-		"| c/d | 5 | 0 | 0 | 0 | (an earlier build)  |\n| **3 packages, 1 pass** | **10** | **2** | **1** | **1** | |\n" + tableEnd + "z\n",
+		"| c/d | 5 | 0 | 0 | 0 | (an earlier build)  |\n| **3 packages, 1 pass (33.3 %)** | **10** | **2** | **1** | **1** | |\n" + tableEnd + "z\n",
 	} {
 		if !strings.Contains(string(data), want) {
 			t.Errorf("no %q in\n%s", want, data)
@@ -91,7 +95,7 @@ func TestTable(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := replaceTable(file, results, true); err == nil {
+	if _, err := replaceTable(file, results, true); err == nil {
 		t.Error("a file without a place for the table was taken")
 	}
 }

@@ -17,22 +17,19 @@ const (
 	tableEnd   = "<!-- stdtest: the table ends -->\n"
 )
 
-// replaceTable makes results the table of a file. If keep is set, rows of
-// packages without a result stay, marked as older.
-func replaceTable(file string, results []Result, keep bool) error {
+// replaceTable makes results the table of a file, and returns its sums. If keep
+// is set, rows of packages without a result stay, marked as older.
+func replaceTable(file string, results []Result, keep bool) (totals, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return err
+		return totals{}, err
 	}
 	before, rest, ok := strings.Cut(string(data), tableBegin)
 	old, after, ok2 := strings.Cut(rest, tableEnd)
 	if !ok || !ok2 {
-		return fmt.Errorf("%s has no place for the table: it goes between the lines %q and %q", file, tableBegin, tableEnd)
+		return totals{}, fmt.Errorf("%s has no place for the table: it goes between the lines %q and %q", file, tableBegin, tableEnd)
 	}
-	var rows []row
-	for _, r := range results {
-		rows = append(rows, r.row())
-	}
+	rows := rowsOf(results)
 	if keep {
 		for _, o := range parseRows(old) {
 			if !slices.ContainsFunc(rows, func(r row) bool { return r.pkg == o.pkg }) {
@@ -40,7 +37,14 @@ func replaceTable(file string, results []Result, keep bool) error {
 			}
 		}
 	}
-	return os.WriteFile(file, []byte(before+tableBegin+makeTable(rows)+tableEnd+after), 0o666)
+	return sumOf(rows), os.WriteFile(file, []byte(before+tableBegin+makeTable(rows)+tableEnd+after), 0o666)
+}
+
+func rowsOf(results []Result) (rows []row) {
+	for _, r := range results {
+		rows = append(rows, r.row())
+	}
+	return rows
 }
 
 // A row of the table is what it says of a package.
@@ -67,30 +71,62 @@ func parseRows(table string) (rows []row) {
 		for i, n := range []*int{&r.passed, &r.skipped, &r.wanting, &r.failed} {
 			*n, _ = strconv.Atoi(m[2+i])
 		}
-		r.problem = r.passed == 0 && r.skipped == 0
+		// A package of benchmarks only has no tests, and nothing to explain.
+		r.problem = r.passed == 0 && r.skipped == 0 && r.why != older
 		rows = append(rows, r)
 	}
 	return rows
 }
 
-// makeTable returns the rows as Markdown. A package passes if none of its
-// tests failed, for want of anything or otherwise.
+// totals are the sums of a table. A package passes if none of its tests failed,
+// for want of anything or otherwise.
+type totals struct {
+	packages, pass                   int
+	older                            int // packages of an earlier run
+	passed, skipped, wanting, failed int // tests
+}
+
+func sumOf(rows []row) (t totals) {
+	for _, r := range rows {
+		t.packages++
+		t.passed += r.passed
+		t.skipped += r.skipped
+		t.wanting += r.wanting
+		t.failed += r.failed
+		if r.failed == 0 && r.wanting == 0 && !r.problem {
+			t.pass++
+		}
+		if strings.HasPrefix(r.why, older) {
+			t.older++
+		}
+	}
+	return t
+}
+
+// percent is the share of packages that pass.
+func (t totals) percent() float64 { return 100 * float64(t.pass) / float64(max(t.packages, 1)) }
+
+// String is a line for people.
+func (t totals) String() string {
+	s := fmt.Sprintf("%d packages, %d pass (%.1f %%); of their tests %d passed, %d were skipped, %d failed for want of something, %d failed",
+		t.packages, t.pass, t.percent(), t.passed, t.skipped, t.wanting, t.failed)
+	if t.older > 0 {
+		s += fmt.Sprintf(" (%d packages of an earlier run)", t.older)
+	}
+	return s
+}
+
+// makeTable returns the rows as Markdown.
 func makeTable(rows []row) string {
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.pkg, b.pkg) })
 	var b strings.Builder
-	var passed, skipped, wanting, failed, clean int
 	b.WriteString("| package | passed | skipped | wanting | failed | why |\n|---|---:|---:|---:|---:|---|\n")
 	for _, r := range rows {
 		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %s |\n", r.pkg, r.passed, r.skipped, r.wanting, r.failed, r.why)
-		passed += r.passed
-		skipped += r.skipped
-		wanting += r.wanting
-		failed += r.failed
-		if r.failed == 0 && r.wanting == 0 && !r.problem {
-			clean++
-		}
 	}
-	fmt.Fprintf(&b, "| **%d packages, %d pass** | **%d** | **%d** | **%d** | **%d** | |\n", len(rows), clean, passed, skipped, wanting, failed)
+	t := sumOf(rows)
+	fmt.Fprintf(&b, "| **%d packages, %d pass (%.1f %%)** | **%d** | **%d** | **%d** | **%d** | |\n",
+		t.packages, t.pass, t.percent(), t.passed, t.skipped, t.wanting, t.failed)
 	return b.String()
 }
 
