@@ -9,7 +9,6 @@ var known = map[string]string{
 	"io/fs.TestGlob":                   sourceTree,
 	"path/filepath.TestGlob":           sourceTree,
 	"io/ioutil.TestReadDir":            sourceTree,
-	"net.TestUnixgramServer":           "names of those who send local datagrams, which the protocol does not tell",
 }
 
 // A node gets a test with at most the directory of its package.
