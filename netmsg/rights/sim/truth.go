@@ -289,10 +289,27 @@ func (w *World) markCut(i *ident, n int, visited *[MaxNodes]bool) {
 	if w.settledAt(i, n) {
 		return
 	}
-	i.g.cut[n] = true
+	w.setCut(i.g, n)
 	for _, f := range i.flows {
 		if f.from == n && f.sent > 0 {
 			w.markCut(i, f.to, visited)
+		}
+	}
+}
+
+// setCut notes that a node may have lost a port, and those to whom it has just sent it.
+func (w *World) setCut(g *port, n int) {
+	if g.cut[n] {
+		return
+	}
+	g.cut[n], g.lossy = true, true
+	for _, m := range w.moving {
+		if m.at != nil && m.at.index == n && g.transit > 0 {
+			for i := range m.rights {
+				if m.rights[i].g == g {
+					m.rights[i].cut = true
+				}
+			}
 		}
 	}
 }

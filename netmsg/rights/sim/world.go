@@ -292,7 +292,7 @@ func (w *World) receiveRight(from int, n *node, l *link, t *mright, r rights.Rig
 			i.flow(from, n.index).got++
 		}
 		if (t.cut || l.broken) && (i.stale || !w.settledAt(i, n.index)) {
-			t.g.cut[n.index], t.g.lossy = true, true
+			w.setCut(t.g, n.index)
 		}
 	case rights.SendOnce:
 		if l.broken {
@@ -305,7 +305,7 @@ func (w *World) receiveRight(from int, n *node, l *link, t *mright, r rights.Rig
 			w.idents[r.ID].flow(n.index, from).sent++
 		}
 		if t.cut {
-			t.g.cut[n.index] = true
+			w.setCut(t.g, n.index)
 		}
 	}
 }
@@ -357,7 +357,9 @@ func (w *World) receive(x, y int) {
 	case rights.RecClaimed:
 		if i != nil && i.g != nil {
 			if r.Dead {
-				i.g.cut[y] = i.g.cut[y] || i.g.lossy
+				if i.g.lossy {
+					w.setCut(i.g, y)
+				}
 			} else if it.grant {
 				i.flow(x, y).got++
 			}
@@ -369,7 +371,7 @@ func (w *World) receive(x, y int) {
 	case rights.RecDead:
 		if i != nil && i.g != nil && !w.settledAt(i, y) && i.flow(x, y).got > 0 {
 			if !i.g.dead {
-				i.g.cut[y], i.g.lossy = true, true
+				w.setCut(i.g, y)
 			}
 		}
 	}
