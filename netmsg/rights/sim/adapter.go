@@ -143,7 +143,7 @@ func (w *World) give(n *node) {
 		m.state = received
 		n.table.Extinct(e.port)
 	default:
-		lm := rights.LocalMessage{Body: m}
+		lm := rights.LocalMessage{Body: w.embody(m)}
 		if len(m.rights) > 0 {
 			lm.Rights = make([]rights.LocalRight, len(m.rights))
 		}
@@ -319,7 +319,7 @@ func (w *World) do(n *node, a rights.Action) {
 	case rights.Deliver:
 		w.order(n, a)
 	case rights.Discard:
-		m := a.Body.(*message)
+		m := w.body(a.Body)
 		if m.state != inTable || m.at != n {
 			w.failf("%v discards %v, which is %v at %v", n, m, m.state, m.at)
 			return
@@ -455,7 +455,7 @@ func (w *World) order(n *node, d rights.Deliver) {
 }
 
 func (w *World) prepare(n *node, d rights.Deliver) (delivery, bool) {
-	m := d.Message.Body.(*message)
+	m := w.body(d.Message.Body)
 	if m.state != inTable || m.at != n {
 		w.failf("%v delivers %v, which is %v at %v", n, m, m.state, m.at)
 		return delivery{}, false
@@ -560,7 +560,7 @@ func (w *World) deliverNext(n *node, e *entry) bool {
 		}
 		return true
 	}
-	m := d.d.Message.Body.(*message)
+	m := w.body(d.d.Message.Body)
 	if d.d.Once {
 		k.onces--
 	} else {
@@ -690,7 +690,7 @@ func (w *World) yield(n *node, a rights.Yield) {
 		if !ok {
 			return
 		}
-		m := d.Message.Body.(*message)
+		m := w.body(d.Message.Body)
 		w.bind(k, m.dest)
 		w.build(n, m, x)
 		if w.fail != nil {

@@ -65,9 +65,27 @@ var stateNames = [...]string{"queued", "in hand", "in a table", "in a record", "
 
 func (s state) String() string { return stateNames[s] }
 
-// A message is what tasks send. It goes through the tables as a Body, so that
-// what is said about it beside the protocol is at hand wherever it comes out.
+// A body stands for a message in the tables, so that what is said about it beside
+// the protocol is at hand wherever it comes out.
+type body struct{ index, size int }
+
+// Size implements rights.Body.
+func (b body) Size() int { return b.size }
+
+// embody gives a message to the tables.
+func (w *World) embody(m *message) rights.Body {
+	if m.body == nil {
+		m.body = body{len(w.bodies), m.size}
+		w.bodies = append(w.bodies, m)
+	}
+	return m.body
+}
+
+func (w *World) body(b rights.Body) *message { return w.bodies[b.(body).index] }
+
+// A message is what tasks send.
 type message struct {
+	body   rights.Body
 	num    int32
 	src    *node
 	epoch  uint64 // of src
@@ -84,9 +102,6 @@ type message struct {
 	doomed bool  // a table has destroyed a receive right in it
 	list   int   // index in World.moving, + 1
 }
-
-// Size implements rights.Body.
-func (m *message) Size() int { return m.size }
 
 func (m *message) String() string {
 	switch {

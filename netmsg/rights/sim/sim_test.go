@@ -2,12 +2,14 @@ package sim
 
 import (
 	"flag"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 )
 
 var (
-	opsFlag  = flag.Int("sim.ops", 10_000_000, "operations of TestRandom; 200,000 with -short")
+	opsFlag  = flag.Int("sim.ops", 10_000_000, "operations of TestRandom, if the environment variable NETMSG_SIM_OPS does not say how many; 200,000 with -short")
 	seedFlag = flag.Uint64("sim.seed", 1, "seed of TestRandom; 0: the time")
 )
 
@@ -15,6 +17,9 @@ var (
 // documentation for what it checks.
 func TestRandom(t *testing.T) {
 	ops, seed := *opsFlag, *seedFlag
+	if n, err := strconv.Atoi(os.Getenv("NETMSG_SIM_OPS")); err == nil {
+		ops = n
+	}
 	if testing.Short() {
 		ops = min(ops, 200_000)
 	}
@@ -77,5 +82,21 @@ func TestReplay(t *testing.T) {
 				t.Fatalf("seed %d, line %d: %q and then %q", seed, i, a[i], b[i:min(i+1, len(b))])
 			}
 		}
+	}
+}
+
+// explorations are those of CI: about a minute together.
+var explorations = []Bounds{
+	{Sends: 2, Drops: 1},
+}
+
+func TestExplore(t *testing.T) {
+	for _, b := range explorations {
+		start := time.Now()
+		e, f := Explore(b, Config{QueueLimit: 2, Window: 2, Budget: 1 << 20})
+		if f != nil {
+			t.Fatalf("%v: %v: %v\n\nwhat happens:\n%s\n\nscript:\n%s", b, e, f.Violation, Explain(f), f.Script())
+		}
+		t.Logf("%v: %v, %.1f s", b, e, time.Since(start).Seconds())
 	}
 }

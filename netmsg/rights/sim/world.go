@@ -39,6 +39,7 @@ type World struct {
 	idents    map[rights.ID]*ident
 	identList []*ident
 	moving    []*message // in tables and records
+	bodies    []*message // by body.index
 	epochs    uint64
 	detours   bool // a node could not be reached
 }
@@ -160,7 +161,7 @@ func (w *World) transmit(n *node, a rights.Transmit) {
 	grant := false
 	switch r.Type {
 	case rights.RecMessage:
-		m := r.Message.Body.(*message)
+		m := w.body(r.Message.Body)
 		if m.state != inTable || m.at != n {
 			w.failf("%v transmits %v, which is %v at %v", n, m, m.state, m.at)
 			return
@@ -331,7 +332,7 @@ func (w *World) receive(x, y int) {
 	i := w.idents[r.ID]
 	switch r.Type {
 	case rights.RecMessage:
-		m := r.Message.Body.(*message)
+		m := w.body(r.Message.Body)
 		if m.state != inRecord {
 			w.failf("%v arrives and is %v", m, m.state)
 		}
@@ -365,6 +366,9 @@ func (w *World) receive(x, y int) {
 			}
 		}
 	case rights.RecClaim:
+		if i != nil && i.o != nil && l.broken {
+			i.o.lossy = true // the home grants it to a node that it is about to lose
+		}
 		if i != nil && !l.broken {
 			i.flow(y, x).asked++
 		}
@@ -384,7 +388,7 @@ func (w *World) loseRecord(r rights.Record) {
 	if r.Type != rights.RecMessage {
 		return
 	}
-	m := r.Message.Body.(*message)
+	m := w.body(r.Message.Body)
 	w.tracef("    network: %v is lost", m)
 	for i := range m.rights {
 		switch t := &m.rights[i]; t.kind {
@@ -553,7 +557,7 @@ func (w *World) describe(n *node, a rights.Action) string {
 		return fmt.Sprintf("#%d", p)
 	}
 	local := func(d rights.Deliver) string {
-		s := fmt.Sprintf("Deliver(%d to %s, %v", d.Delivery, name(d.To), d.Message.Body)
+		s := fmt.Sprintf("Deliver(%d to %s, %v", d.Delivery, name(d.To), w.body(d.Message.Body))
 		for _, r := range d.Message.Rights {
 			s += fmt.Sprintf(", %v %s", r.Kind, name(r.Port))
 		}
@@ -570,6 +574,8 @@ func (w *World) describe(n *node, a rights.Action) string {
 			s += " " + local(d)
 		}
 		return s + ")"
+	case rights.Discard:
+		return fmt.Sprintf("Discard(%v)", w.body(a.Body))
 	case rights.Kill:
 		return "Kill(" + name(a.Port) + ")"
 	case rights.Forget:
@@ -622,7 +628,7 @@ func (w *World) describeRecord(r rights.Record) string {
 	}
 	if r.Message != nil {
 		if r.Message.Body != nil {
-			s += fmt.Sprintf(" %v", r.Message.Body)
+			s += fmt.Sprintf(" %v", w.body(r.Message.Body))
 		}
 		for _, x := range r.Message.Rights {
 			s += fmt.Sprintf(" [%v", x.Kind)
