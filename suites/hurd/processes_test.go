@@ -87,14 +87,14 @@ var _ = Describe("processes", func() {
 		sh(ctx, "spawn -n 20 /bin/true")
 		before := count(ctx)
 		// What keeps a kB of each process does not come to rest.
-		rests(ctx, "500 processes", 1000, func(int) {
+		rests(ctx, "300 processes", 600, func(int) {
 			var r struct {
 				OK      int
 				Seconds float64
 			}
-			Expect(json.Unmarshal([]byte(sh(ctx, "spawn -n 500 -p 4 /bin/true")), &r)).To(Succeed())
-			Expect(r.OK).To(Equal(500))
-			AddReportEntry("500 processes", fmt.Sprintf("%.1f s", r.Seconds))
+			Expect(json.Unmarshal([]byte(sh(ctx, "spawn -n 300 -p 4 /bin/true")), &r)).To(Succeed())
+			Expect(r.OK).To(Equal(300))
+			AddReportEntry("300 processes", fmt.Sprintf("%.1f s", r.Seconds))
 		})
 		settles(ctx, before, 30)
 		AddReportEntry("before and after", fmt.Sprintf("%v; %v", before, count(ctx)))

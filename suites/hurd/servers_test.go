@@ -27,7 +27,7 @@ var _ = Describe("a server", func() {
 			})
 			settles(ctx, before, 4)
 			Expect(sh(ctx, "echo alive")).To(Equal("alive\n"))
-		}, SpecTimeout(10*time.Minute))
+		}, SpecTimeout(15*time.Minute))
 	})
 
 	Context("that crashes", func() {
