@@ -28,6 +28,10 @@
 //   - the table uses no reference that it does not have, and forgets none;
 //   - when all rights have been dropped nothing is left, on any node.
 //
+// TestMutants puts faults into the tables and checks that each is found: the checks
+// can fail. Explore tries all orders in which three nodes can see what two ports and a
+// few messages give rise to, and finds the shortest way to a failure.
+//
 // # Failures
 //
 // An episode is made of a seed: how many nodes, which limits, what is done how often,
@@ -37,4 +41,5 @@
 //
 //	go run ./netmsg/rights/sim/cmd/netmsg-sim -ops 1e8 -seed 7
 //	go run ./netmsg/rights/sim/cmd/netmsg-sim -episode 0xddfcd92ab490c639
+//	go run ./netmsg/rights/sim/cmd/netmsg-sim -explore -sends 3 -losses 1
 package sim

@@ -223,9 +223,9 @@ func (w *World) transmit(n *node, a rights.Transmit) {
 			}
 		}
 		switch {
-		case r.Dead && i != nil && i.g != nil && !i.g.excused(n) && !i.g.lossy:
+		case r.Dead && !l.broken && i != nil && i.g != nil && !i.g.excused(n) && !i.g.lossy:
 			w.failf("right lost: %v refuses a claim of %v to %v", n, a.Peer, i.g)
-		case r.Dead && i != nil && i.o != nil && !i.o.astray() && !i.o.g.dead && i.o.state == onceHeld:
+		case r.Dead && !l.broken && i != nil && i.o != nil && !i.o.astray() && !i.o.g.dead && i.o.state == onceHeld:
 			w.failf("right lost: %v refuses a claim of %v to %v", n, a.Peer, i.o)
 		}
 	case rights.RecDead:
