@@ -227,7 +227,7 @@ func names(t testing.TB) int {
 
 func TestCalls(t *testing.T) {
 	p := newPair(t, new(far))
-	for _, n := range []int{0, 1, 100, 2048, 2049, 4096, 100_000, 1 << 20} {
+	for _, n := range []int{0, 1, 100, 2048, 2049, 4096, 100_000, 1 << 18} {
 		b := make([]byte, n)
 		for i := range b {
 			b[i] = byte(rand.Uint32())
