@@ -531,7 +531,12 @@ func (n *Node) receive(s *session, r Record) *ProtocolError {
 	case RecClaim:
 		answer := Record{Type: RecClaimed, ID: r.ID, Once: r.Once, Dead: true}
 		switch {
-		case e == nil || e.key != r.Key || e.once != r.Once || e.dead: // H4
+		case e == nil || e.key != r.Key || e.once != r.Once: // H4
+		case e.dead: // H4
+			if old := n.sessions[r.Node]; e.once && old != nil && r.Node != peer && e.holders.of(r.Node) > 0 {
+				n.unhold(e, old, 0) // the former owner will say nothing (H6)
+				n.touch(e)
+			}
 		case e.once:
 			if e.home && e.refs == 0 && r.Node != peer && e.holders.of(r.Node) > 0 { // H6
 				if old := n.sessions[r.Node]; old != nil {
