@@ -98,6 +98,7 @@ var tree = []entry{
 	{path: "/tmp", mode: fs.ModeDir | fs.ModeSticky | 0o777},
 	{path: "/usr", mode: fs.ModeDir | 0o755},
 	{path: "/usr/bin", mode: fs.ModeDir | 0o755},
+	{path: "/usr/bin/netmsg", mode: fs.ModeSymlink | 0o777, target: "/hurd/netmsg"},
 	{path: "/var", mode: fs.ModeDir | 0o755},
 	{path: "/var/tmp", mode: fs.ModeDir | fs.ModeSticky | 0o777},
 }
