@@ -90,12 +90,10 @@ func (n *Node) advanceImport(e *entry) {
 		n.abandonTo(e, e.route) // H2, H7
 	}
 	n.flow(e)
-	if e.senders || len(e.holders) > 0 || e.refs > 0 || len(e.queue)+len(e.late) > 0 || e.flushing || e.claimed || e.arriving != "" || e.tail || n.undelivered(e) > 0 {
+	if e.wanted() || e.flushing || e.claimed || e.arriving != "" || e.tail || n.undelivered(e) > 0 {
 		return
 	}
-	for len(e.holds) > 0 { // C1
-		n.release(e, e.holds[0].node, e.once && !e.spent)
-	}
+	n.releaseAll(e, e.once && !e.spent) // C1
 	n.unmake(e)
 	if e.exile != "" { // M9
 		e.route, e.next, e.moved, e.detour, e.announce = "", "", "", false, false
@@ -120,7 +118,7 @@ func (n *Node) advanceClaim(e *entry) {
 	if e.claim == "" || e.claimed {
 		return
 	}
-	if !(e.senders || len(e.holders) > 0 || e.refs > 0 || len(e.queue)+len(e.late) > 0) {
+	if !e.wanted() {
 		e.claim, e.via = "", ""
 		return
 	}
@@ -153,9 +151,7 @@ func (n *Node) claimFailed(e *entry) {
 	switch {
 	case e.dead || e.home || e.homeless || e.alias != nil:
 	case e.spent: // whether the claim arrived is not known
-		for len(e.holds) > 0 {
-			n.release(e, e.holds[0].node, true)
-		}
+		n.releaseAll(e, true)
 	case e.route != "":
 	case len(e.holds) > 0:
 		to := e.holds[0].node

@@ -133,9 +133,7 @@ func (n *Node) resolveRight(s *session, r Right) (held, *ProtocolError) {
 		}
 		n.touch(e)
 	}
-	for e.alias != nil {
-		e = e.alias
-	}
+	e = e.present()
 	if e.dead {
 		n.touch(e)
 		return held{kind: Dead}, nil
@@ -157,7 +155,7 @@ func (n *Node) resolveReceive(s *session, r Right) (held, *ProtocolError) {
 	case e.home || e.homeless || e.once || e.alias != nil || e.route != peer && e.exile != peer && r.ID.Origin != s.peer:
 		return held{}, broken("M1", "moves %v, of which it is not the home", r.ID)
 	}
-	if err := n.hold(e, s, 1); err != nil {
+	if err := n.hold(e, s); err != nil {
 		n.touch(e)
 		return held{}, err
 	}
@@ -218,9 +216,7 @@ func (n *Node) emitRight(h held, s *session) Right {
 	if e == nil {
 		return Right{Kind: h.kind}
 	}
-	for e.alias != nil {
-		e = e.alias
-	}
+	e = e.present()
 	e.refs--
 	n.touch(e)
 	if e.dead {
@@ -242,7 +238,7 @@ func (n *Node) emitRight(h held, s *session) Right {
 			return r
 		}
 	}
-	if err := n.hold(e, s, 1); err != nil { // B1
+	if err := n.hold(e, s); err != nil { // B1
 		if h.kind == SendOnce && e.home {
 			n.extinguish(e)
 		}
@@ -320,21 +316,17 @@ func (n *Node) deliver(to *entry, m *pending) (Deliver, []*entry) {
 	}
 	for i, h := range m.rights {
 		e := h.e
-		for e != nil && e.alias != nil {
-			e = e.alias
-		}
-		switch {
-		case e == nil:
+		if e == nil {
 			d.Message.Rights[i].Kind = h.kind
 			continue
-		case e.dead:
-			e.refs--
-			n.touch(e)
+		}
+		e = e.present()
+		e.refs--
+		n.touch(e)
+		if e.dead {
 			d.Message.Rights[i].Kind = Dead
 			continue
 		}
-		e.refs--
-		n.touch(e)
 		switch h.kind {
 		case Send:
 			if !e.home {
@@ -369,14 +361,19 @@ func (n *Node) forgetMoved(m *pending) {
 // make says that a right will be made from the proxy of an import, which it makes
 // if there is none.
 func (n *Node) make(e *entry) {
+	n.proxy(e)
+	e.made++
+	e.senders = true
+}
+
+// proxy sees that an import has a proxy.
+func (n *Node) proxy(e *entry) {
 	if e.port == 0 {
 		e.port = n.NewPort()
 		n.ports[e.port] = e
 		e.made = 0
 		n.do(NewProxy{e.port, e.once})
 	}
-	e.made++
-	e.senders = true
 }
 
 func (n *Node) arm(e *entry) {
@@ -390,11 +387,7 @@ func (n *Node) arm(e *entry) {
 // the node (M5).
 func (n *Node) yield(e *entry) {
 	e.carrier = nil
-	if e.port == 0 {
-		e.port = n.NewPort()
-		n.ports[e.port] = e
-		n.do(NewProxy{Port: e.port})
-	}
+	n.proxy(e)
 	e.homeless, e.home = false, true
 	e.senders, e.made, e.armed, e.paused = false, 0, false, false
 	y := Yield{Port: e.port}

@@ -147,14 +147,15 @@ func (c counts) of(node NodeID) uint64 {
 	return 0
 }
 
-func (c *counts) add(node NodeID, n uint64) {
+// add counts one more for node.
+func (c *counts) add(node NodeID) {
 	for i := range *c {
 		if (*c)[i].node == node {
-			(*c)[i].n += n
+			(*c)[i].n++
 			return
 		}
 	}
-	*c = append(*c, count{node, n})
+	*c = append(*c, count{node, 1})
 }
 
 // take removes n from what is counted for node; all of it if n is 0.
@@ -210,7 +211,7 @@ func exceeded(rule, format string, args ...any) *ProtocolError {
 
 // New returns a node without peers.
 func New(c Config) *Node {
-	c.Limits = c.Limits.withDefaults()
+	c.Limits = c.Limits.WithDefaults()
 	return &Node{
 		config:     c,
 		sessions:   make(map[NodeID]*session),
@@ -356,8 +357,7 @@ func (n *Node) Sent(to Port, lm LocalMessage) {
 		}
 	} else {
 		if e.once {
-			n.unmake(e)
-			e.senders = false
+			n.unused(e)
 		}
 		n.enqueue(e, m)
 	}
@@ -435,16 +435,12 @@ func (n *Node) Flushed(p Port) {
 	if e == nil || !e.flushing {
 		return
 	}
-	n.flushed(e)
-	n.run()
-}
-
-func (n *Node) flushed(e *entry) {
 	e.flushing = false
 	e.queue = append(e.queue, e.late...)
 	e.late = nil
 	e.before = len(e.queue)
 	n.touch(e)
+	n.run()
 }
 
 // Receive acts upon a record of a session.
@@ -552,7 +548,7 @@ func (n *Node) receive(s *session, r Record) *ProtocolError {
 			answer.Dead = false
 		}
 		if !answer.Dead {
-			if err := n.hold(e, s, 1); err != nil {
+			if err := n.hold(e, s); err != nil {
 				n.touch(e)
 				return err
 			}
@@ -698,9 +694,7 @@ func (n *Node) receiveMessage(s *session, e *entry, r Record) *ProtocolError {
 	m.from, m.to = s, r.ID
 	s.incoming[r.ID]++
 	s.received += size
-	for e.alias != nil {
-		e = e.alias
-	}
+	e = e.present()
 	switch {
 	case e.dead:
 		n.destroy(m) // D3
@@ -715,9 +709,7 @@ func (n *Node) receiveMessage(s *session, e *entry, r Record) *ProtocolError {
 
 // enqueue puts a message into the queue of the entry that it is for.
 func (n *Node) enqueue(e *entry, m *pending) {
-	for e.alias != nil {
-		e = e.alias
-	}
+	e = e.present()
 	e.queue = append(e.queue, m)
 	n.carry(e, m)
 	n.touch(e)
@@ -808,14 +800,14 @@ func (n *Node) remove(e *entry) {
 }
 
 // hold counts a transmission to a peer.
-func (n *Node) hold(e *entry, s *session, k uint64) *ProtocolError {
+func (n *Node) hold(e *entry, s *session) *ProtocolError {
 	if e.holders.of(s.peer.Node) == 0 {
 		if s.held >= n.config.Limits.Holds {
 			return exceeded("B1", "holds more than %d rights", n.config.Limits.Holds)
 		}
 		s.held++
 	}
-	e.holders.add(s.peer.Node, k)
+	e.holders.add(s.peer.Node)
 	return nil
 }
 
@@ -832,7 +824,7 @@ func (n *Node) gain(e *entry, s *session) {
 	if e.holds.of(s.peer.Node) == 0 {
 		s.holds++
 	}
-	e.holds.add(s.peer.Node, 1)
+	e.holds.add(s.peer.Node)
 }
 
 // lose ends the hold from a peer without a word.
@@ -861,6 +853,13 @@ func (n *Node) abandonTo(e *entry, keep NodeID) {
 		} else {
 			n.release(e, h.node, false)
 		}
+	}
+}
+
+// releaseAll releases all holds of an import that nobody wants any more.
+func (n *Node) releaseAll(e *entry, dead bool) {
+	for len(e.holds) > 0 {
+		n.release(e, e.holds[0].node, dead)
 	}
 }
 
@@ -907,6 +906,20 @@ func (n *Node) undelivered(e *entry) int {
 		return len(s.unacked[e.id])
 	}
 	return 0
+}
+
+// present is the entry under which the right goes now (M8).
+func (e *entry) present() *entry {
+	for e.alias != nil {
+		e = e.alias
+	}
+	return e
+}
+
+// wanted says whether somebody on this node, or a peer that has the right from it,
+// may still use an import (C1).
+func (e *entry) wanted() bool {
+	return e.senders || len(e.holders) > 0 || e.refs > 0 || len(e.queue)+len(e.late) > 0
 }
 
 // kill makes an entry a tombstone (D1, D2).

@@ -167,9 +167,7 @@ type Limits struct {
 }
 
 // WithDefaults returns the limits with those that are zero replaced by their defaults.
-func (l Limits) WithDefaults() Limits { return l.withDefaults() }
-
-func (l Limits) withDefaults() Limits {
+func (l Limits) WithDefaults() Limits {
 	for _, f := range []struct {
 		v *int
 		d int

@@ -257,7 +257,7 @@ func (w *world) line(line string) error {
 		}
 	case "connect":
 		a, b := node(0), node(1)
-		l := w.limits.withDefaults()
+		l := w.limits.WithDefaults()
 		w.links[[2]NodeID{a.self.Node, b.self.Node}], w.links[[2]NodeID{b.self.Node, a.self.Node}] = nil, nil
 		a.Connected(b.self, l.Window, l.Budget)
 		b.Connected(a.self, l.Window, l.Budget)
