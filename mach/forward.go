@@ -73,7 +73,22 @@ func CopyMemory(addr uintptr, n int) (data []byte, err error) {
 	if n == 0 {
 		return nil, nil
 	}
-	const header = 24 // of a message without items; all of it is ours
+	return CopyMemoryTo(make([]byte, CopyRoom(addr, n)), addr, n)
+}
+
+// copyHeader is the size of a message without items.
+const copyHeader = 24
+
+// CopyRoom is how many bytes CopyMemoryTo needs for n bytes at addr.
+func CopyRoom(addr uintptr, n int) int {
+	lead := int(addr % PageSize)
+	return copyHeader + (lead+n+PageSize-1)/PageSize*PageSize
+}
+
+// CopyMemoryTo is [CopyMemory] for n > 0 to memory of the caller's: to somewhere in out,
+// which has [CopyRoom] bytes.
+func CopyMemoryTo(out []byte, addr uintptr, n int) (data []byte, err error) {
+	const header = copyHeader // all of it is ours
 	lead := int(addr % PageSize)
 	addr -= uintptr(lead)
 	pages := (lead + n + PageSize - 1) / PageSize * PageSize
@@ -103,7 +118,6 @@ func CopyMemory(addr uintptr, n int) (data []byte, err error) {
 	}()
 	m := NewMessage(0)
 	m.SetDest(port, MakeSendOnce)
-	out := make([]byte, header+pages)
 	var kept [header]byte
 	for done := 0; done < pages; done += size {
 		size = min(size, pages-done)

@@ -38,19 +38,33 @@ import (
 	"time"
 
 	"hurdlab/mach"
+	"hurdlab/mach/vmem"
 	"hurdlab/netmsg/rights"
 	"hurdlab/netmsg/wire"
 )
 
 // A Session carries records to one peer. Its methods do not wait.
 type Session interface {
-	// Send puts a record into the session.
+	// Send puts a record into the session, which frees the body of a message when it
+	// is done with it.
 	Send(r *rights.Record)
 	// Flush sees that what has been put goes out. It may write itself, but not
 	// wait for the peer.
 	Flush()
 	// Close ends the session. [Bridge.Lost] need not be called any more.
 	Close(err *rights.ProtocolError)
+	// Full reports whether the peer does not read as fast as it is written to. Room
+	// waits until that is no longer so, or the session is over.
+	Full() bool
+	Room()
+}
+
+// A Memory has the data of messages: see [Config.Memory].
+type Memory interface {
+	// Alloc returns n bytes of any content, n > 0.
+	Alloc(n int) ([]byte, error)
+	// Free takes back what Alloc has returned.
+	Free(b []byte)
 }
 
 // Config is what a Bridge is made with. Only Self is needed.
@@ -70,6 +84,9 @@ type Config struct {
 	// Local has requests that are answered on this node although they are for a
 	// proxy: what makes a handler of them for file, a right to the proxy.
 	Local map[int32]func(file mach.Port) mach.Handler
+	// Memory has the out-of-line data of messages of tasks until it has been sent; nil is
+	// memory of the kernel's, allocated each time.
+	Memory Memory
 	// Log is told what nobody else is; nil drops it.
 	Log func(format string, args ...any)
 	// Trace, if not nil, is told of each message. It must be quick.
@@ -107,6 +124,7 @@ type Bridge struct {
 	reauths  int                 // under way
 	locals   int                 // requests that are answered here
 	sessions map[rights.NodeID]*link
+	from     *link // whose records are being taken
 	stats    Stats
 	news     chan struct{} // closed when a door is offered
 }
@@ -218,6 +236,9 @@ const (
 func New(c Config) (*Bridge, error) {
 	if c.Log == nil {
 		c.Log = func(string, ...any) {}
+	}
+	if c.Memory == nil {
+		c.Memory = vmem.Memory{}
 	}
 	if c.Dial == nil {
 		c.Dial = func(rights.NodeID) {}
@@ -343,16 +364,20 @@ func (b *Bridge) Unreachable(node rights.NodeID) {
 func (b *Bridge) Receive(peer rights.NodeID, s Session, records []rights.Record) {
 	b.mu.Lock()
 	defer b.finish()
+	defer func() { b.from = nil }()
 	for i := range records {
 		l := b.sessions[peer]
-		if l == nil || l.Session != s {
-			return
-		}
 		r := &records[i]
+		if l == nil || l.Session != s {
+			freeBody(r)
+			continue
+		}
+		b.from = l
 		if r.Message != nil && hasReceive(r.Message.Rights) {
 			s.Close(&rights.ProtocolError{Code: rights.CodeProtocol, Rule: "M1", Text: "this node does not take receive rights"})
 			b.lost(peer)
-			return
+			freeBody(r)
+			continue
 		}
 		if r.Type == rights.RecMessage && r.Message != nil {
 			b.stats.In++
@@ -361,6 +386,15 @@ func (b *Bridge) Receive(peer rights.NodeID, s Session, records []rights.Record)
 		}
 		b.node.Receive(peer, *r)
 		b.act()
+	}
+}
+
+// freeBody frees the body of a record that nobody takes.
+func freeBody(r *rights.Record) {
+	if r.Message != nil {
+		if body, ok := r.Message.Body.(*wire.Body); ok {
+			body.Free()
+		}
 	}
 }
 
@@ -487,8 +521,9 @@ func (b *Bridge) do(a rights.Action) error {
 	switch a := a.(type) {
 	case rights.Transmit:
 		l := b.sessions[a.Peer]
-		if l == nil {
-			return nil // it is being closed
+		if l == nil { // it is being closed
+			freeBody(&a.Record)
+			return nil
 		}
 		if a.Record.Type == rights.RecMessage && a.Record.Message != nil {
 			b.stats.Out++
@@ -528,8 +563,8 @@ func (b *Bridge) do(a rights.Action) error {
 		b.news = make(chan struct{})
 		return nil
 	case rights.Discard:
-		if body, ok := a.Body.(*wire.Body); ok && body.Release != nil {
-			body.Release()
+		if body, ok := a.Body.(*wire.Body); ok {
+			body.Free()
 		}
 		return nil
 	}

@@ -42,7 +42,11 @@ func (p *pipe) Send(r *rights.Record) {
 	if p.out, err = p.codec.Append(p.out, r); err != nil {
 		panic(err)
 	}
+	freeBody(r)
 }
+
+func (p *pipe) Full() bool { return false }
+func (p *pipe) Room()      {}
 
 func (p *pipe) Flush() {
 	select {
@@ -93,10 +97,11 @@ func connect(a, b *Bridge) *pipe {
 	x := &pipe{bridge: a, codec: wire.Codec{Self: a.config.Self, Peer: b.config.Self}, wake: make(chan struct{}, 1)}
 	y := &pipe{bridge: b, codec: wire.Codec{Self: b.config.Self, Peer: a.config.Self}, wake: make(chan struct{}, 1)}
 	x.other, y.other = y, x
-	go x.run()
-	go y.run()
 	a.Connected(b.config.Self, 8, 1<<20, x)
 	b.Connected(a.config.Self, 8, 1<<20, y)
+	// Not before: what comes of a session that a bridge does not have is dropped.
+	go x.run()
+	go y.run()
 	return x
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"hurdlab/mach"
+	"hurdlab/mach/vmem"
 	"hurdlab/netmsg/rights"
 	"hurdlab/netmsg/wire"
 )
@@ -13,6 +14,7 @@ type delivery struct {
 	id     uint64
 	m      *mach.Message // with rights that are its own
 	resend bool          // as the kernel has written it back
+	after  Session       // when that has room, if it is not nil
 }
 
 // slow reports whether a message may be one that the kernel itself is to answer, which
@@ -28,6 +30,7 @@ func slow(id int32) bool {
 func (b *Bridge) deliver(d rights.Deliver) {
 	to := b.ports[d.To]
 	body := d.Message.Body.(*wire.Body)
+	defer body.Free() // the message has its own memory
 	if toPager(body.ID()) {
 		list := make([]made, len(d.Message.Rights))
 		for i, r := range d.Message.Rights {
@@ -38,6 +41,12 @@ func (b *Bridge) deliver(d rights.Deliver) {
 		return
 	}
 	later := len(to.out) > 0 || slow(body.ID())
+	var after Session
+	if l := b.from; l != nil && !d.Once && l.Full() {
+		// It does not read the answers that it has got. What it asks for beyond F2
+		// ends its session.
+		later, after = true, l.Session
+	}
 	m, list, err := b.message(to, d, later)
 	if err != nil {
 		// The message does not fit this node. What is in it has been given back.
@@ -47,7 +56,7 @@ func (b *Bridge) deliver(d rights.Deliver) {
 		return
 	}
 	if later {
-		b.wait(to, &delivery{id: d.Delivery, m: m})
+		b.wait(to, &delivery{id: d.Delivery, m: m, after: after})
 		return
 	}
 	full, err := mach.TrySend(m, false)
@@ -62,7 +71,7 @@ func (b *Bridge) deliver(d rights.Deliver) {
 		if d.Once {
 			_ = mach.Deallocate(to.name)
 		}
-		mach.Reset(m, 0)
+		freeMemory(m)
 	case err != nil:
 		b.config.Log("message %d for %v: %v", body.ID(), to.name, err)
 		b.stats.Failed++
@@ -84,6 +93,9 @@ func (b *Bridge) send(to *port) {
 		b.mu.Lock()
 		d := to.out[0]
 		b.mu.Unlock()
+		if d.after != nil {
+			d.after.Room()
+		}
 		var err error
 		full := d.resend
 		if !full {
@@ -133,7 +145,7 @@ func (b *Bridge) message(to *port, d rights.Deliver, own bool) (*mach.Message, [
 		}
 		m.SetReply(r.Port, r.Type)
 	}
-	err := body.Decode(m, nil, func(first, n int, kind mach.Type) ([]mach.Port, mach.Type, error) {
+	err := body.Decode(m, place, func(first, n int, kind mach.Type) ([]mach.Port, mach.Type, error) {
 		ports := make([]mach.Port, n)
 		for i, r := range more(first+n, own || b.mixed(d.Message.Rights[first:first+n])) {
 			ports[i] = r.Port
@@ -145,7 +157,7 @@ func (b *Bridge) message(to *port, d rights.Deliver, own bool) (*mach.Message, [
 	})
 	if err != nil {
 		more(len(list), false)
-		mach.Reset(m, 0)
+		freeMemory(m)
 		b.giveBack(list)
 		if d.Once {
 			_ = mach.Deallocate(to.name)
@@ -164,6 +176,17 @@ func (b *Bridge) message(to *port, d rights.Deliver, own bool) (*mach.Message, [
 		m.SetDest(mach.Dead, mach.MoveSend)
 	}
 	return m, list, nil
+}
+
+// place allocates memory that is given away with a message. Were it Go's heap, the kernel
+// would have the receiver share it copy on write, and each page that is used again
+// would be copied.
+func place(n int) (uint64, []byte, error) {
+	b, err := vmem.Memory{}.Alloc(n)
+	if err != nil {
+		return 0, nil, err
+	}
+	return uint64(vmem.Addr(b)), b, nil
 }
 
 // A made is a right in a message, and what becomes of it if it is not sent.

@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"time"
 
 	"hurdlab/hurd/proto"
@@ -99,7 +98,7 @@ func (b *Bridge) serve(p *port, a arrival, local func(file mach.Port) mach.Handl
 		if err == nil {
 			_ = mach.Deallocate(file)
 		}
-		runtime.KeepAlive(a.body)
+		a.body.Free()
 	}()
 }
 

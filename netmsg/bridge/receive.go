@@ -144,8 +144,10 @@ func (b *Bridge) arrived(name mach.Port, a arrival) (paused *port) {
 		}
 	}()
 	if a.m == nil && len(p.pending) == 0 {
-		b.sent(p, a)
-		return nil
+		if l := b.sessions[b.node.Route(p.id)]; l == nil || !l.Full() {
+			b.sent(p, a)
+			return nil
+		}
 	}
 	p.pending = append(p.pending, a)
 	if len(p.pending) == 1 {
@@ -162,7 +164,11 @@ func (b *Bridge) work(p *port) {
 	for {
 		b.mu.Lock()
 		a := p.pending[0]
+		l := b.sessions[b.node.Route(p.id)]
 		b.mu.Unlock()
+		if l != nil {
+			l.Room() // until then it is in its sender's memory, or the kernel's queue
+		}
 		var err error
 		if a.m != nil {
 			a.body, a.list, err = b.takeApart(a.m)
@@ -211,9 +217,11 @@ func (b *Bridge) takeApart(m *mach.Message) (*wire.Body, []wire.MachRight, error
 			return nil, nil, fmt.Errorf("more than %d bytes", limit)
 		}
 	}
+	timer := time.NewTimer(copyTime)
+	defer timer.Stop()
 	select {
 	case b.copies <- struct{}{}:
-	default:
+	case <-timer.C:
 		return nil, nil, fmt.Errorf("%w: %d other messages wait for theirs", errMemory, maxCopies)
 	}
 	type result struct {
@@ -221,20 +229,31 @@ func (b *Bridge) takeApart(m *mach.Message) (*wire.Body, []wire.MachRight, error
 		list []wire.MachRight
 		err  error
 	}
-	done := make(chan result, 1)
-	timer := time.NewTimer(copyTime)
-	defer timer.Stop()
+	done := make(chan result)
+	late := make(chan struct{})
 	// The goroutine has a message of its own: it may go on when nobody waits.
 	own := mach.NewMessage(0)
 	bytes := append([]byte(nil), m.Buffer(0)...)
-	if err := own.Load(machwire.Native, bytes, guarded{}); err != nil {
+	memory := &guarded{memory: b.config.Memory}
+	if err := own.Load(machwire.Native, bytes, memory); err != nil {
 		<-b.copies
 		return nil, nil, err
 	}
 	go func() {
 		defer func() { <-b.copies }()
 		body, list, err := wire.Encode(own, nil)
-		done <- result{body, list, err}
+		if err != nil {
+			memory.free()
+		} else {
+			body.Release = memory.free
+		}
+		select {
+		case done <- result{body, list, err}:
+		case <-late:
+			if err == nil {
+				memory.free()
+			}
+		}
 	}()
 	select {
 	case r := <-done:
@@ -243,15 +262,34 @@ func (b *Bridge) takeApart(m *mach.Message) (*wire.Body, []wire.MachRight, error
 		}
 		return r.body, r.list, r.err
 	case <-timer.C:
+		close(late)
 		return nil, nil, fmt.Errorf("%w within %v", errMemory, copyTime)
 	}
 }
 
-// guarded reads out-of-line data that may be paged by anybody.
-type guarded struct{}
+// guarded reads out-of-line data that may be paged by anybody: it copies it.
+type guarded struct {
+	memory Memory
+	copies [][]byte
+}
 
-func (guarded) Bytes(addr uint64, n int) ([]byte, error) {
-	return mach.CopyMemory(uintptr(addr), n)
+func (g *guarded) Bytes(addr uint64, n int) ([]byte, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	b, err := g.memory.Alloc(mach.CopyRoom(uintptr(addr), n))
+	if err != nil {
+		return nil, err
+	}
+	g.copies = append(g.copies, b)
+	return mach.CopyMemoryTo(b, uintptr(addr), n)
+}
+
+func (g *guarded) free() {
+	for _, b := range g.copies {
+		g.memory.Free(b)
+	}
+	g.copies = nil
 }
 
 // destroy gives back the rights of a message.
@@ -259,6 +297,9 @@ func (b *Bridge) destroy(a arrival) {
 	if a.m != nil {
 		mach.Destroy(a.m)
 		return
+	}
+	if a.body != nil {
+		a.body.Free()
 	}
 	for _, r := range a.list {
 		if !r.Port.Valid() {

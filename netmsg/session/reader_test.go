@@ -21,7 +21,7 @@ func (c readerConn) Read(b []byte) (int, error) { return c.Reader.Read(b) }
 
 // frames reads all frames that r has.
 func frames(r io.Reader, size, max int) (got [][]byte, err error) {
-	x := reader{conn: readerConn{Reader: r}, buf: make([]byte, size), max: max, arrived: func(int) {}}
+	x := reader{conn: readerConn{Reader: r}, buf: make([]byte, size), max: max, arrived: func(int) {}, memory: heap{}}
 	for {
 		f, whole, err := x.next()
 		if err != nil {

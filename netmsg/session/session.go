@@ -19,11 +19,30 @@ import (
 const (
 	readBuffer = 64 << 10
 	// keepBuffer is the largest buffer for writing that is kept.
-	keepBuffer = 1 << 20
+	keepBuffer = 256 << 10
 	// writeSize bounds single writes, so that it can be seen whether the peer reads.
-	writeSize = 256 << 10
+	// Less than that is gathered, so that what belongs together is one write.
+	writeSize = 64 << 10
 	maxBatch  = 64
+	// largeData is how much data of a message is not copied but for a write: it stays in
+	// the message until then, or in the frame that it came in.
+	largeData = 4 << 10
 )
+
+// A Memory has room for large messages, which come and go: outside of Go's heap, on a
+// node that has little of it.
+type Memory interface {
+	// Alloc returns n bytes of any content, n > 0.
+	Alloc(n int) ([]byte, error)
+	// Free takes back what Alloc has returned.
+	Free(b []byte)
+}
+
+// heap is the Memory of who does not care.
+type heap struct{}
+
+func (heap) Alloc(n int) ([]byte, error) { return make([]byte, n), nil }
+func (heap) Free([]byte)                 {}
 
 // A PeerError is a session's end that the peer has asked for: what it said in its
 // CLOSE.
@@ -61,11 +80,12 @@ type Session struct {
 
 	mu      sync.Mutex
 	codec   wire.Codec
-	out     []byte // what is to be written
-	taken   int    // bytes that are being written
-	ended   error  // why the session is over
-	sent    uint64 // records
-	written uint64 // bytes
+	room    sync.Cond // less waits, or the session is over
+	out     output    // what is to be written
+	taken   int       // bytes that are being written
+	ended   error     // why the session is over
+	sent    uint64    // records
+	written uint64    // bytes
 
 	wake chan struct{} // there is something to write, or to end
 	done chan struct{} // Lost has returned
@@ -84,13 +104,69 @@ type Session struct {
 	rtt      atomic.Int64 // of the last ping
 }
 
+// An output is what waits to be written: bytes, with gaps for data that is elsewhere.
+type output struct {
+	b    []byte
+	gaps []gap
+	size int // of all
+}
+
+// A gap is for the data of a body, which is freed after the last of its gaps.
+type gap struct {
+	wire.Gap
+	last *wire.Body // nil if it is not the last
+}
+
+func (o *output) append(r *rights.Record, c *wire.Codec) error {
+	var room [4]wire.Gap
+	start := len(o.b)
+	b, gaps, err := c.AppendParts(o.b, room[:0], r, largeData)
+	if err != nil {
+		return err
+	}
+	o.b = b
+	o.size += len(b) - start
+	for _, g := range gaps {
+		o.gaps = append(o.gaps, gap{Gap: g})
+		o.size += len(g.Data)
+	}
+	if r.Message != nil {
+		if body, ok := r.Message.Body.(*wire.Body); ok {
+			if len(gaps) == 0 {
+				body.Free()
+			} else {
+				o.gaps[len(o.gaps)-1].last = body
+			}
+		}
+	}
+	return nil
+}
+
+func (o *output) control(c wire.Control) {
+	start := len(o.b)
+	o.b = wire.AppendControl(o.b, c)
+	o.size += len(o.b) - start
+}
+
+// drop empties the output.
+func (o *output) drop() {
+	for _, g := range o.gaps {
+		if g.last != nil {
+			g.last.Free()
+		}
+	}
+	*o = output{}
+}
+
 func newSession(c *Config, conn net.Conn, peer wire.Greeting, id wire.SessionID, version uint16) *Session {
-	return &Session{
+	s := &Session{
 		conn: conn, config: c, greeting: peer, id: id, version: version, since: time.Now(),
 		codec: wire.Codec{Self: c.Self, Peer: peer.Node, Limits: wire.Limits{Message: c.Limits.Message, Rights: c.Limits.Rights}},
 		wake:  make(chan struct{}, 1),
 		done:  make(chan struct{}),
 	}
+	s.room.L = &s.mu
+	return s
 }
 
 // Peer is the other end.
@@ -120,27 +196,37 @@ func (s *Session) Dialled() bool { return s.id.Mine }
 // written: when all is said that there is to say, Flush does. What is sent
 // after the session's end is lost, as what was sent just before it.
 //
-// A body is copied; it is not needed any more when Send returns.
+// The body of a message is the session's, which frees it when it has been written.
 func (s *Session) Send(r *rights.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended != nil {
+		free(r)
 		return
 	}
-	b, err := s.codec.Append(s.out, r)
-	if err != nil {
+	if err := s.out.append(r, &s.codec); err != nil {
+		free(r)
 		s.end(protocolError(rights.CodeInternal, "B4", "%v", err), true)
 		return
 	}
-	s.out = b
 	s.sent++
 	s.bound()
 }
 
+// free frees the body of a record that is not sent.
+func free(r *rights.Record) {
+	if r.Message == nil {
+		return
+	}
+	if body, ok := r.Message.Body.(*wire.Body); ok && body != nil {
+		body.Free()
+	}
+}
+
 // bound ends the session if too much waits to be written. The caller has the lock.
 func (s *Session) bound() {
-	if n := s.taken + len(s.out); n > s.config.Queue && s.ended == nil {
-		s.out = nil // there is no use in it
+	if n := s.queued(); n > s.config.Queue && s.ended == nil {
+		s.out.drop() // there is no use in it
 		s.end(protocolError(rights.CodeLimit, "B1", "%d bytes wait to be written: the peer does not read", n), true)
 	}
 }
@@ -156,7 +242,7 @@ func (s *Session) Flush() {
 
 func (s *Session) flush() bool {
 	s.mu.Lock()
-	more := len(s.out) > 0
+	more := s.out.size > 0
 	s.mu.Unlock()
 	if more {
 		s.wakeWriter()
@@ -171,12 +257,27 @@ func (s *Session) wakeWriter() {
 	}
 }
 
-// Queued is how many bytes wait to be written. Who could send more may wait for
-// it to become less: beyond [Config.Queue] the session ends.
+// Queued is how many bytes wait to be written. Who could send more should wait for
+// [Session.Room]: beyond [Config.Queue] the session ends.
 func (s *Session) Queued() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.taken + len(s.out)
+	return s.queued()
+}
+
+func (s *Session) queued() int { return s.taken + s.out.size }
+
+// Full reports whether so much waits to be written that what can wait should: an
+// eighth of what would end the session.
+func (s *Session) Full() bool { return s.Queued() > s.config.Queue/8 }
+
+// Room waits until the session is not Full, or over.
+func (s *Session) Room() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.ended == nil && s.queued() > s.config.Queue/8 {
+		s.room.Wait()
+	}
 }
 
 // Close ends the session, and tells the peer why. Lost is called soon, from another
@@ -194,10 +295,11 @@ func (s *Session) end(err error, say bool) {
 		return
 	}
 	s.ended = err
+	s.room.Broadcast()
 	if e, ok := err.(*rights.ProtocolError); ok && say {
-		s.out = wire.AppendControl(s.out, wire.Close{Err: *e})
+		s.out.control(wire.Close{Err: *e})
 	} else {
-		s.out = nil
+		s.out.drop()
 	}
 	if s.timer != nil {
 		s.timer.Stop()
@@ -247,16 +349,22 @@ func (s *Session) run(over func()) {
 
 // write writes what is sent until the session ends.
 func (s *Session) write() {
-	var spare []byte
+	var spare output
+	var stage []byte
+	defer func() {
+		if stage != nil {
+			s.config.Memory.Free(stage)
+		}
+	}()
 	for range s.wake {
 		for {
 			s.mu.Lock()
-			b := s.out
-			s.out, s.taken = spare[:0], len(b)
+			o := s.out
+			s.out, s.taken = output{b: spare.b[:0], gaps: spare.gaps[:0]}, o.size
 			ended := s.ended
 			s.mu.Unlock()
-			if len(b) == 0 {
-				spare = b
+			if o.size == 0 {
+				spare = o
 				if ended == nil {
 					break
 				}
@@ -265,29 +373,84 @@ func (s *Session) write() {
 				}
 				return
 			}
-			err := s.writeAll(b)
+			var err error
+			if len(o.gaps) > 0 && stage == nil {
+				stage, err = s.config.Memory.Alloc(writeSize)
+			}
+			if err == nil {
+				err = s.writeAll(&o, stage)
+			} else {
+				o.drop()
+			}
 			s.mu.Lock()
-			s.written += uint64(len(b) - s.taken)
 			s.taken = 0
+			s.room.Broadcast()
 			if err != nil {
 				s.end(fmt.Errorf("%w: %w", ErrLost, err), false)
 			}
 			s.mu.Unlock()
-			if spare = b; cap(b) > keepBuffer {
-				spare = nil
+			clear(o.gaps)
+			if spare = o; cap(o.b) > keepBuffer {
+				spare.b = nil
 			}
 		}
 	}
 }
 
-func (s *Session) writeAll(b []byte) error {
+// writeAll writes all of an output, in pieces of at most writeSize, and frees the bodies in
+// it. In stage it gathers what is less.
+func (s *Session) writeAll(o *output, stage []byte) error {
+	if len(o.gaps) == 0 {
+		return s.writeBytes(o.b)
+	}
+	var err error
+	n := 0 // bytes in the stage
+	put := func(b []byte) {
+		for len(b) > 0 && err == nil {
+			if n == 0 && len(b) >= writeSize {
+				k := len(b) / writeSize * writeSize
+				err = s.writeBytes(b[:k])
+				b = b[k:]
+				continue
+			}
+			k := copy(stage[n:writeSize], b)
+			n, b = n+k, b[k:]
+			if n == writeSize {
+				err = s.writeBytes(stage[:n])
+				n = 0
+			}
+		}
+	}
+	at := 0
+	for i := range o.gaps {
+		g := &o.gaps[i]
+		put(o.b[at:g.At])
+		put(g.Data)
+		at = g.At
+		if g.last != nil {
+			g.last.Free()
+		}
+	}
+	put(o.b[at:])
+	if n > 0 && err == nil {
+		err = s.writeBytes(stage[:n])
+	}
+	return err
+}
+
+func (s *Session) writeBytes(b []byte) error {
 	for len(b) > 0 {
 		s.writes.Add(1)
 		n, err := s.conn.Write(b[:min(len(b), writeSize)])
 		s.writes.Add(1)
 		b = b[n:]
 		s.mu.Lock()
-		s.taken = len(b)
+		was := s.queued()
+		s.taken -= n
+		s.written += uint64(n)
+		if limit := s.config.Queue / 8; was > limit && s.queued() <= limit {
+			s.room.Broadcast()
+		}
 		s.mu.Unlock()
 		if err != nil {
 			return err
@@ -298,7 +461,7 @@ func (s *Session) writeAll(b []byte) error {
 
 // readRecords takes frames, and passes on their records, until the session ends.
 func (s *Session) readRecords() {
-	r := reader{conn: s.conn, buf: make([]byte, readBuffer), max: s.codec.Limits.MaxFrame(), arrived: s.arrived}
+	r := reader{conn: s.conn, buf: make([]byte, readBuffer), max: s.codec.Limits.MaxFrame(), arrived: s.arrived, memory: s.config.Memory}
 	batch := make([]rights.Record, 0, maxBatch)
 	pass := func() {
 		if len(batch) == 0 || s.over() != nil {
@@ -330,6 +493,9 @@ func (s *Session) readRecords() {
 			if rec, err = s.codec.Decode(frame, whole); err == nil {
 				batch = append(batch, rec)
 			}
+			if whole {
+				s.keep(&rec, frame)
+			}
 		}
 		if err != nil || c != nil || len(batch) == maxBatch {
 			pass()
@@ -347,6 +513,18 @@ func (s *Session) readRecords() {
 	}
 }
 
+// keep sees that a frame is freed with the body of its record.
+func (s *Session) keep(r *rights.Record, frame []byte) {
+	free := func() { s.config.Memory.Free(frame) }
+	if r.Message != nil {
+		if body, ok := r.Message.Body.(*wire.Body); ok && body != nil {
+			body.Release = free
+			return
+		}
+	}
+	free()
+}
+
 func (s *Session) arrived(n int) {
 	s.heard.Store(true)
 	s.read.Add(uint64(n))
@@ -357,7 +535,7 @@ func (s *Session) control(c wire.Control) error {
 	case wire.Ping:
 		s.mu.Lock()
 		if s.ended == nil {
-			s.out = wire.AppendControl(s.out, wire.Pong{N: c.N})
+			s.out.control(wire.Pong{N: c.N})
 			s.bound()
 		}
 		s.mu.Unlock()
@@ -379,6 +557,7 @@ type reader struct {
 	r, w    int // what is in buf
 	max     int // the longest frame
 	arrived func(int)
+	memory  Memory // for large frames
 }
 
 // length is that of the frame at the start of what is in the buffer, if it is
@@ -398,8 +577,7 @@ func (r *reader) length() (n int, ok bool, err error) {
 	return int(x), true, nil
 }
 
-// buffered returns the next frame if it is in the buffer, or nil. whole is false:
-// it is good until the next call.
+// buffered returns the next frame if it is in the buffer, or nil. whole is as in next.
 func (r *reader) buffered() (frame []byte, whole bool, err error) {
 	n, ok, err := r.length()
 	if !ok || r.w-r.r < wire.FrameHeader+n {
@@ -407,16 +585,27 @@ func (r *reader) buffered() (frame []byte, whole bool, err error) {
 	}
 	start := r.r + wire.FrameHeader
 	r.r = start + n
-	return r.buf[start:r.r:r.r], false, nil
+	frame = r.buf[start:r.r:r.r]
+	if n < largeData {
+		return frame, false, nil
+	}
+	large, err := r.memory.Alloc(n)
+	if err != nil {
+		return nil, false, noMemory(err)
+	}
+	copy(large, frame)
+	return large, true, nil
 }
 
-// next waits for the next frame. If whole, its memory is the caller's; if not, it
+func noMemory(err error) error { return protocolError(rights.CodeInternal, "B4", "%v", err) }
+
+// next waits for the next frame. If whole, it is the caller's, of r.memory; if not, it
 // is good until the next call.
 func (r *reader) next() (frame []byte, whole bool, err error) {
 	for {
-		frame, _, err := r.buffered()
+		frame, whole, err := r.buffered()
 		if frame != nil || err != nil {
-			return frame, false, err
+			return frame, whole, err
 		}
 		if n, ok, _ := r.length(); ok && wire.FrameHeader+n > len(r.buf) {
 			frame, err := r.large(n)
@@ -434,10 +623,13 @@ func (r *reader) next() (frame []byte, whole bool, err error) {
 	}
 }
 
-// large takes a frame that is longer than the buffer. A length costs nothing
-// by itself: memory is allocated as data comes.
+// large takes a frame that is longer than the buffer. A length costs little
+// by itself: more memory is allocated as data comes.
 func (r *reader) large(n int) ([]byte, error) {
-	frame := make([]byte, min(n, 1<<20))
+	frame, err := r.memory.Alloc(min(n, 1<<20))
+	if err != nil {
+		return nil, noMemory(err)
+	}
 	have := copy(frame, r.buf[r.r+wire.FrameHeader:r.w])
 	r.r, r.w = 0, 0
 	for {
@@ -445,13 +637,19 @@ func (r *reader) large(n int) ([]byte, error) {
 			if have == n {
 				return frame, nil
 			}
-			more := make([]byte, min(n, 4*len(frame)))
+			more, err := r.memory.Alloc(min(n, 4*len(frame)))
+			if err != nil {
+				r.memory.Free(frame)
+				return nil, noMemory(err)
+			}
 			copy(more, frame)
+			r.memory.Free(frame)
 			frame = more
 		}
 		k, err := r.fill(frame[have:])
 		have += k
 		if k == 0 && err != nil {
+			r.memory.Free(frame)
 			return nil, r.lost(err)
 		}
 	}
@@ -500,14 +698,14 @@ func (s *Session) tick() {
 		s.end(protocolError(rights.CodeTimeout, "B4", "nothing was heard for %v", limit), true)
 		return
 	case s.stuck >= s.config.Silence:
-		s.out = nil
+		s.out.drop()
 		s.end(protocolError(rights.CodeTimeout, "B4", "the peer has read nothing for %v", limit), true)
 		return
 	}
 	if ask {
 		now := int64(time.Since(s.since)) | 1
 		s.pinged.Store(now)
-		s.out = wire.AppendControl(s.out, wire.Ping{N: uint64(now)})
+		s.out.control(wire.Ping{N: uint64(now)})
 	}
 	s.wakeWriter() // also for who forgot to flush
 	s.timer.Reset(s.config.KeepAlive)
@@ -526,5 +724,5 @@ type Stats struct {
 func (s *Session) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{s.since, s.sent, s.received.Load(), s.written, s.read.Load(), s.taken + len(s.out), time.Duration(s.rtt.Load())}
+	return Stats{s.since, s.sent, s.received.Load(), s.written, s.read.Load(), s.queued(), time.Duration(s.rtt.Load())}
 }

@@ -44,6 +44,8 @@ type Config struct {
 	Limits rights.Limits
 	// Queue is how many bytes may wait to be written to a peer (64 MB).
 	Queue int
+	// Memory has the messages that are larger than 4 KB; nil is Go's heap.
+	Memory Memory
 	// Timeout is how long a connection and the greetings may take, each (15 s).
 	Timeout time.Duration
 	// KeepAlive is how long a peer may be silent before it is asked for a sign of
@@ -107,6 +109,9 @@ func New(c Config) *Sessions {
 	c.Limits = c.Limits.WithDefaults()
 	if c.Queue <= 0 {
 		c.Queue = 64 << 20
+	}
+	if c.Memory == nil {
+		c.Memory = heap{}
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = 15 * time.Second
@@ -463,7 +468,7 @@ func (m *Sessions) admit(conn net.Conn, name rights.NodeID, p *peer) (_ *Session
 				m.mu.Unlock()
 				return nil, err
 			}
-			s.out = b
+			s.out = output{b: b, size: len(b)}
 			m.establish(p, s)
 			p.pending--
 			pending = false

@@ -19,9 +19,8 @@ import (
 //
 // A Body is not to be copied.
 type Body struct {
-	// Release, if not nil, is for who made the body of a Mach message: what to do
-	// when its out-of-line data is no longer needed. This package does not
-	// call it.
+	// Release, if not nil, is what [Body.Free] does: give back the memory that the
+	// body's data is in. It is for who made the body.
 	Release func()
 
 	enc    []byte // but for what is in ool
@@ -72,6 +71,15 @@ func usualBits(t machwire.Type) uint16 {
 		return usual[t]
 	}
 	return 0
+}
+
+// Free says that the body's data is needed no more. All that can be asked of it then is
+// its size.
+func (b *Body) Free() {
+	if f := b.Release; f != nil {
+		b.Release = nil
+		f()
+	}
 }
 
 // Size is the number of bytes that the body has in a record, and counts for (F2).
@@ -277,15 +285,24 @@ func kindOf(t machwire.Type) rights.Kind {
 	}
 }
 
-// append appends the body to a record.
-func (b *Body) append(dst []byte) []byte {
+// append appends the body to a record, and to gaps its out-of-line data of large bytes
+// or more, which is left out.
+func (b *Body) append(dst []byte, gaps []Gap, large int) ([]byte, []Gap) {
+	if len(b.ool) == 0 && len(b.enc) >= large {
+		// One that was received, and goes on to another node.
+		return append(dst, b.enc[:bodyHeader]...), append(gaps, Gap{len(dst) + bodyHeader, b.enc[bodyHeader:]})
+	}
 	at := 0
 	for _, p := range b.ool {
 		dst = append(dst, b.enc[at:p.at]...)
-		dst = append(dst, p.data...)
+		if len(p.data) >= large {
+			gaps = append(gaps, Gap{len(dst), p.data})
+		} else {
+			dst = append(dst, p.data...)
+		}
 		at = p.at
 	}
-	return append(dst, b.enc[at:]...)
+	return append(dst, b.enc[at:]...), gaps
 }
 
 // A MachRight is a right in a received Mach message.

@@ -344,7 +344,7 @@ func FuzzEncode(f *testing.F) {
 				list[i].Port = p % 1000
 			}
 		}
-		enc := body.append(nil)
+		enc, _ := body.append(nil, nil, math.MaxInt)
 		if len(enc) != body.Size() {
 			t.Fatalf("%d bytes, not %d", len(enc), body.Size())
 		}

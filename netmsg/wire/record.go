@@ -88,10 +88,23 @@ type Codec struct {
 // maxNames bounds the names that a Codec remembers.
 const maxNames = 256
 
+// A Gap is a place in encoded records where data belongs that was left out.
+type Gap struct {
+	At   int // in what is encoded
+	Data []byte
+}
+
 // Append appends a frame with the record to b. It fails if there is no such
 // record, which is an error of the one who made it.
 func (c *Codec) Append(b []byte, r *rights.Record) ([]byte, error) {
-	start := len(b)
+	b, _, err := c.AppendParts(b, nil, r, math.MaxInt)
+	return b, err
+}
+
+// AppendParts is [Codec.Append] that leaves out, and appends to gaps, out-of-line data of
+// large bytes or more, so that it need not be copied. The data is the body's.
+func (c *Codec) AppendParts(b []byte, gaps []Gap, r *rights.Record, large int) ([]byte, []Gap, error) {
+	start, first := len(b), len(gaps)
 	head := byte(r.Type)
 	if r.Once {
 		head |= flagOnce
@@ -109,7 +122,7 @@ func (c *Codec) Append(b []byte, r *rights.Record) ([]byte, error) {
 	var err error
 	switch r.Type {
 	case rights.RecMessage, rights.RecOffer:
-		b, err = c.appendMessage(b, r)
+		b, gaps, err = c.appendMessage(b, gaps, r, large)
 	case rights.RecDelivered, rights.RecRelease:
 		b = binary.AppendUvarint(b, r.N)
 	case rights.RecDead:
@@ -131,9 +144,14 @@ func (c *Codec) Append(b []byte, r *rights.Record) ([]byte, error) {
 		err = carried(r)
 	}
 	if err != nil {
-		return b[:start], fmt.Errorf("record %v of %v: %w", r.Type, r.ID, err)
+		return b[:start], gaps[:first], fmt.Errorf("record %v of %v: %w", r.Type, r.ID, err)
 	}
-	return endFrame(b, start), nil
+	left := 0
+	for _, g := range gaps[first:] {
+		left += len(g.Data)
+	}
+	binary.LittleEndian.PutUint32(b[start:], uint32(len(b)-start-FrameHeader+left))
+	return b, gaps, nil
 }
 
 // carried checks that a record has nothing that the format does not carry.
@@ -204,10 +222,10 @@ func (c *Codec) appendNode(b []byte, n rights.NodeID) ([]byte, error) {
 	return appendName(b, n), nil
 }
 
-func (c *Codec) appendMessage(b []byte, r *rights.Record) ([]byte, error) {
+func (c *Codec) appendMessage(b []byte, gaps []Gap, r *rights.Record, large int) ([]byte, []Gap, error) {
 	m := r.Message
 	if m == nil {
-		return b, fmt.Errorf("it has no message")
+		return b, gaps, fmt.Errorf("it has no message")
 	}
 	b = binary.AppendUvarint(b, uint64(len(m.Rights)))
 	for i := range m.Rights {
@@ -219,7 +237,7 @@ func (c *Codec) appendMessage(b []byte, r *rights.Record) ([]byte, error) {
 			continue
 		case rights.Send, rights.SendOnce, rights.Receive:
 		default:
-			return b, fmt.Errorf("right of %v", x.Kind)
+			return b, gaps, fmt.Errorf("right of %v", x.Kind)
 		}
 		if x.Counted {
 			head |= flagCounted
@@ -233,18 +251,19 @@ func (c *Codec) appendMessage(b []byte, r *rights.Record) ([]byte, error) {
 	}
 	if r.Type == rights.RecOffer {
 		if m.Body != nil || len(m.Rights) != 1 {
-			return b, fmt.Errorf("an offer of %d rights", len(m.Rights))
+			return b, gaps, fmt.Errorf("an offer of %d rights", len(m.Rights))
 		}
-		return b, nil
+		return b, gaps, nil
 	}
 	body, ok := m.Body.(*Body)
 	if !ok || body == nil {
-		return b, fmt.Errorf("a body of type %T", m.Body)
+		return b, gaps, fmt.Errorf("a body of type %T", m.Body)
 	}
 	if body.Rights() != len(m.Rights) {
-		return b, fmt.Errorf("%d rights in a body with room for %d", len(m.Rights), body.Rights())
+		return b, gaps, fmt.Errorf("%d rights in a body with room for %d", len(m.Rights), body.Rights())
 	}
-	return body.append(b), nil
+	b, gaps = body.append(b, gaps, large)
+	return b, gaps, nil
 }
 
 // received is what is allocated for a record with a message: all at once.

@@ -95,7 +95,7 @@ func TestMessageRecordsRoundTrip(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		enc := body.append(nil)
+		enc, _ := body.append(nil, nil, math.MaxInt)
 		if !keep {
 			clear(frame)
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 	"hurdlab/hurd/proto"
 	"hurdlab/hurd/translator"
 	"hurdlab/mach"
+	"hurdlab/mach/vmem"
 	"hurdlab/netmsg/bridge"
 	"hurdlab/netmsg/door"
 	"hurdlab/netmsg/rights"
@@ -35,6 +37,7 @@ type node struct {
 	proc   *hurd.Process
 	policy atomic.Pointer[door.Policy]
 	tracer tracer
+	memory vmem.Pool // of messages
 
 	sessions *session.Sessions
 }
@@ -76,6 +79,11 @@ func serve(ctx context.Context, args []string) error {
 		over = &transport.TLS{Self: *name, Key: k, Peers: list}
 	}
 	n := &node{over: over, proc: hurd.Self()}
+	limits, err := budget()
+	if err != nil {
+		return err
+	}
+	n.memory.Keep = limits.keep
 	var e [8]byte
 	rand.Read(e[:])
 	n.self = rights.Incarnation{Node: rights.NodeID(*name), Epoch: binary.LittleEndian.Uint64(e[:]) | 1}
@@ -86,12 +94,12 @@ func serve(ctx context.Context, args []string) error {
 	n.policy.Store(p)
 	n.bridge, err = bridge.New(bridge.Config{
 		Self: n.self, Auth: n.proc.Auth, Local: n.local(), Trace: n.tracer.event, Dial: func(to rights.NodeID) { n.sessions.Dial(to) }, Door: n.door, Reauthenticate: n.reauth,
-		Log: n.log,
+		Log: n.log, Memory: &n.memory,
 	})
 	if err != nil {
 		return err
 	}
-	n.sessions = session.New(session.Config{Self: n.self, Handler: n, Dial: func(ctx context.Context, to rights.NodeID) (net.Conn, error) {
+	n.sessions = session.New(session.Config{Self: n.self, Handler: n, Memory: &n.memory, Queue: limits.queue, Dial: func(ctx context.Context, to rights.NodeID) (net.Conn, error) {
 		return n.over.Dial(ctx, string(to))
 	}})
 	l, err := net.Listen("tcp", *listen)
@@ -278,6 +286,10 @@ func (c *client) NetmsgStatus(context.Context) ([]byte, error) {
 	fmt.Fprintf(b, "rights: %d of this node at peers, %d of peers here, %d dead; %d proxies, %d ports\n",
 		s.Table.Homes, s.Table.Imports, s.Table.Dead, s.Proxies, s.Ports)
 	fmt.Fprintf(b, "waiting: %d messages, %d bytes\n", s.Table.Waiting, s.Table.Bytes)
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	used, kept := n.memory.Used()
+	fmt.Fprintf(b, "memory: %d bytes of messages, %d kept for them, %d of Go's heap in use, %d from the system\n", used, kept, m.HeapInuse, m.Sys-m.HeapReleased)
 	return []byte(b.String()), nil
 }
 
