@@ -15,6 +15,9 @@ type Spawn struct {
 	// Path is the program, which the child must be able to find and to
 	// execute.
 	Path string
+	// File, if valid, is the program, open: then nothing is looked for, and
+	// Path is what the program is told that it is.
+	File mach.Port
 	// Args begin with the program's name.
 	Args []string
 	Env  []string
@@ -24,11 +27,20 @@ type Spawn struct {
 	FDs []mach.Port
 	// User is who it is to be, which takes root; nil is who this process is.
 	User *Credential
+	// Auth, if valid, is the authentication handle of who it is to be, in place
+	// of User. Directories and the program are opened by it, but it gets
+	// this process's directories as they are.
+	Auth mach.Port
+	// Job makes it the leader of a process group, in this process's session, and
+	// of a login collection, which finds all its descendants.
+	Job bool
 	// Session makes it the leader of a session and a process group of its
 	// own, without a terminal.
 	Session bool
 	// Umask is what its files are made without.
 	Umask int32
+	// Ignored has a bit 1<<(signal-1) for each signal that it is to ignore.
+	Ignored int32
 
 	// NewTask makes the task, and EndTask ends it if it does not become a
 	// process, in place of the kernel.
@@ -72,7 +84,9 @@ func (p *Process) spawn(ctx context.Context, s *Spawn) (int32, error) {
 	}
 
 	as := *p // the child
-	if u := s.User; u != nil {
+	if s.Auth.Valid() {
+		as.Auth = s.Auth
+	} else if u := s.User; u != nil {
 		uid, gids := int32(u.UID), []int32{int32(u.GID)}
 		for _, g := range u.Groups {
 			if g != u.GID {
@@ -98,9 +112,12 @@ func (p *Process) spawn(ctx context.Context, s *Spawn) (int32, error) {
 			return 0, err
 		}
 	}
-	exe, err := keep(as.Lookup(ctx, s.Path, proto.O_EXEC, 0))
-	if err != nil {
-		return 0, err
+	exe := s.File
+	if !exe.Valid() {
+		var err error
+		if exe, err = keep(as.Lookup(ctx, s.Path, proto.O_EXEC, 0)); err != nil {
+			return 0, err
+		}
 	}
 
 	newTask, endTask := s.NewTask, s.EndTask
@@ -137,7 +154,15 @@ func (p *Process) run(ctx context.Context, s *Spawn, as *Process, exe, task mach
 		}
 		as.CTTY = mach.Null
 	}
-	if s.User != nil {
+	if s.Job {
+		if err := proto.ProcSetpgrp(ctx, p.Proc, pid, 0); err != nil {
+			return 0, err
+		}
+		if err := proto.ProcMakeLoginColl(ctx, as.Proc); err != nil {
+			return 0, err
+		}
+	}
+	if s.User != nil || s.Auth.Valid() {
 		if as.Proc, err = keep(reauthenticateProc(ctx, as.Auth, as.Proc)); err != nil {
 			return 0, err
 		}
@@ -146,7 +171,7 @@ func (p *Process) run(ctx context.Context, s *Spawn, as *Process, exe, task mach
 	init[proto.InitPortCWD], init[proto.InitPortRoot], init[proto.InitPortAuth] = as.CWD, as.Root, as.Auth
 	init[proto.InitPortProc], init[proto.InitPortCTTY] = as.Proc, as.CTTY
 	ints := make([]int32, proto.InitIntMax)
-	ints[proto.InitUmask] = s.Umask
+	ints[proto.InitUmask], ints[proto.InitSigIgn] = s.Umask, s.Ignored
 	args, env := Argz(s.Args...), Argz(s.Env...)
 	err = proto.FileExecPaths(ctx, exe, task, 0, s.Path, s.Path, args, env, s.FDs, init, ints, nil, nil)
 	if errors.Is(err, mach.MigBadID) {

@@ -130,6 +130,12 @@ func (w *world) ProcTask2proc(_ context.Context, task mach.Port) (mach.Port, err
 
 func (w *world) ProcSetsid(context.Context) error { return w.did("setsid") }
 
+func (w *world) ProcSetpgrp(_ context.Context, pid, pgrp int32) error {
+	return w.did("setpgrp %d %d", pid, pgrp)
+}
+
+func (w *world) ProcMakeLoginColl(context.Context) error { return w.did("login") }
+
 func (w *world) ProcWait(_ context.Context, pid, options int32) (status, sigcode int32, r proto.Rusage, who int32, err error) {
 	return 3 << 8, 0, r, pid, w.did("wait %d", pid)
 }
@@ -164,11 +170,20 @@ func TestSpawn(t *testing.T) {
 			"proc_reauthenticate", "user_authenticate", "complete",
 			`exec /bin/p "p\x00a b\x00" "X=y\x00" 2 fds [port port user port null null] umask 22`,
 		}},
+		{"job", Spawn{Path: "/bin/p", Job: true}, []string{
+			"task2pid", "child", "task2proc", "setpgrp 42 0", "login", "proc_reauthenticate", "user_authenticate", "complete",
+			`exec /bin/p "p\x00a b\x00" "X=y\x00" 2 fds [cwd root user port null null] umask 22`,
+		}},
 	} {
 		// Once well, and once for each step that fails: nothing is left.
 		for fail := -1; fail < len(tt.want); fail++ {
 			w := &world{k: portstest.New(t, wire.Layout32), met: make(chan mach.Port, 1)}
 			w.self = Process{CWD: w.port(), Root: w.port(), Auth: w.port(), Proc: w.port()}
+			s := tt.s
+			if s.Job { // with a program and a user that it is given
+				w.user = w.port()
+				s.File, s.Auth = w.port(), w.user
+			}
 			before := w.k.Ports()
 			if fail >= 0 {
 				if w.fail = tt.want[fail]; w.fail == "complete" {
@@ -176,7 +191,6 @@ func TestSpawn(t *testing.T) {
 				}
 			}
 			tasks, ended := 0, 0
-			s := tt.s
 			s.Args, s.Env, s.FDs, s.Umask = []string{"p", "a b"}, []string{"X=y"}, []mach.Port{mach.Null, w.self.CWD}, 0o22
 			s.NewTask = func() (mach.Port, error) { tasks++; return w.k.NewPort(nil), nil }
 			s.EndTask = func(mach.Port) { ended++ }

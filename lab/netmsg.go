@@ -12,6 +12,7 @@ import (
 // on both: they are one cluster.
 const netmsgPolicy = `# The nodes of a lab are one cluster: users are the same everywhere.
 export / / *
+export exec /servers/exported/rexec *
 user * 0 0
 user * 1-65534 1
 group * 0 0

@@ -3498,3 +3498,71 @@ func DoorInfo(ctx context.Context, to mach.Port) (text []byte, err error) {
 	}
 	return
 }
+
+// Interface Rexec (section 0): programs that are run here for who is elsewhere: not the Hurd's, but this project's.
+
+// RexecStart calls rexec_start (45400).
+func RexecStart(ctx context.Context, to mach.Port, flags int32, file mach.Port, path string, dir string, argv []byte, envp []byte, fdarray []mach.Port, portarray []mach.Port, intarray []int32) (job mach.Port, pid int32, err error) {
+	m := newRequest(ctx, 45400)
+	m.PutInt32(flags)
+	m.PutRight(file, mach.CopySend)
+	m.PutString(path, stringSize)
+	m.PutString(dir, stringSize)
+	putData(m, argv)
+	putData(m, envp)
+	m.PutRights(fdarray, mach.CopySend)
+	m.PutRights(portarray, mach.CopySend)
+	m.PutInt32Array(intarray)
+	if err = call(ctx, to, m, "rexec_start"); err != nil {
+		return
+	}
+	var own taken
+	job = own.send(m)
+	pid = m.TakeInt32()
+	if err = end(ctx, m, &own, "rexec_start"); err != nil {
+		job = mach.Null
+	}
+	return
+}
+
+// RexecLoad calls rexec_load (45401).
+func RexecLoad(ctx context.Context, to mach.Port) (node string, load int32, jobs int32, free int64, err error) {
+	m := newRequest(ctx, 45401)
+	if err = call(ctx, to, m, "rexec_load"); err != nil {
+		return
+	}
+	node = takeString(m)
+	load = m.TakeInt32()
+	jobs = m.TakeInt32()
+	free = m.TakeInt64()
+	if err = end(ctx, m, nil, "rexec_load"); err != nil {
+	}
+	return
+}
+
+// Interface RexecJob (section 0): one of them.
+
+// RexecWait calls rexec_wait (45410).
+func RexecWait(ctx context.Context, to mach.Port, seen int32) (serial int32, status int32, sigcode int32, err error) {
+	m := newRequest(ctx, 45410)
+	m.PutInt32(seen)
+	if err = call(ctx, to, m, "rexec_wait"); err != nil {
+		return
+	}
+	serial = m.TakeInt32()
+	status = m.TakeInt32()
+	sigcode = m.TakeInt32()
+	if err = end(ctx, m, nil, "rexec_wait"); err != nil {
+	}
+	return
+}
+
+// RexecSignal calls rexec_signal (45411).
+func RexecSignal(ctx context.Context, to mach.Port, signal int32) error {
+	m := newRequest(ctx, 45411)
+	m.PutInt32(signal)
+	if err := call(ctx, to, m, "rexec_signal"); err != nil {
+		return err
+	}
+	return end(ctx, m, nil, "rexec_signal")
+}

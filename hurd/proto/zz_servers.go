@@ -4927,6 +4927,118 @@ func dispatchNetmsgDoor(ctx context.Context, server any, req, reply *mach.Messag
 	return mach.MigBadID
 }
 
+// A RexecServer serves interface Rexec (section 0): programs that are run here for who is elsewhere: not the Hurd's, but this project's.
+type RexecServer interface {
+	RexecStart(ctx context.Context, flags int32, file mach.Port, path string, dir string, argv []byte, envp []byte, fdarray []mach.Port, portarray []mach.Port, intarray []int32) (job mach.Port, pid int32, err error)
+	RexecLoad(ctx context.Context) (node string, load int32, jobs int32, free int64, err error)
+}
+
+// UnimplementedRexec fails every routine of Rexec with [EOPNOTSUPP]. Servers embed it.
+type UnimplementedRexec struct{}
+
+var _ RexecServer = UnimplementedRexec{}
+
+func (UnimplementedRexec) RexecStart(ctx context.Context, flags int32, file mach.Port, path string, dir string, argv []byte, envp []byte, fdarray []mach.Port, portarray []mach.Port, intarray []int32) (job mach.Port, pid int32, err error) {
+	err = EOPNOTSUPP
+	return
+}
+func (UnimplementedRexec) RexecLoad(ctx context.Context) (node string, load int32, jobs int32, free int64, err error) {
+	err = EOPNOTSUPP
+	return
+}
+
+func dispatchRexec(ctx context.Context, server any, req, reply *mach.Message) error {
+	s := server.(RexecServer)
+	switch req.ID() {
+	case 45400: // rexec_start
+		var own taken
+		flags := req.TakeInt32()
+		file := own.send(req)
+		path := takeString(req)
+		dir := takeString(req)
+		argv := takeData(req)
+		envp := takeData(req)
+		fdarray := own.sends(req)
+		portarray := own.sends(req)
+		intarray := req.TakeInt32s(maxItems)
+		if req.End() != nil {
+			own.release(ctx)
+			return mach.MigBadArguments
+		}
+		job, pid, err := s.RexecStart(ctx, flags, file, path, dir, argv, envp, fdarray, portarray, intarray)
+		if err != nil {
+			own.release(ctx)
+			return err
+		}
+		reply.PutRight(job, mach.MoveSend)
+		reply.PutInt32(pid)
+		return nil
+	case 45401: // rexec_load
+		if req.End() != nil {
+			return mach.MigBadArguments
+		}
+		node, load, jobs, free, err := s.RexecLoad(ctx)
+		if err != nil {
+			return err
+		}
+		reply.PutString(node, stringSize)
+		reply.PutInt32(load)
+		reply.PutInt32(jobs)
+		reply.PutInt64(free)
+		return nil
+	}
+	return mach.MigBadID
+}
+
+// A RexecJobServer serves interface RexecJob (section 0): one of them.
+type RexecJobServer interface {
+	RexecWait(ctx context.Context, seen int32) (serial int32, status int32, sigcode int32, err error)
+	RexecSignal(ctx context.Context, signal int32) error
+}
+
+// UnimplementedRexecJob fails every routine of RexecJob with [EOPNOTSUPP]. Servers embed it.
+type UnimplementedRexecJob struct{}
+
+var _ RexecJobServer = UnimplementedRexecJob{}
+
+func (UnimplementedRexecJob) RexecWait(ctx context.Context, seen int32) (serial int32, status int32, sigcode int32, err error) {
+	err = EOPNOTSUPP
+	return
+}
+func (UnimplementedRexecJob) RexecSignal(ctx context.Context, signal int32) error {
+	return EOPNOTSUPP
+}
+
+func dispatchRexecJob(ctx context.Context, server any, req, reply *mach.Message) error {
+	s := server.(RexecJobServer)
+	switch req.ID() {
+	case 45410: // rexec_wait
+		seen := req.TakeInt32()
+		if req.End() != nil {
+			return mach.MigBadArguments
+		}
+		serial, status, sigcode, err := s.RexecWait(ctx, seen)
+		if err != nil {
+			return err
+		}
+		reply.PutInt32(serial)
+		reply.PutInt32(status)
+		reply.PutInt32(sigcode)
+		return nil
+	case 45411: // rexec_signal
+		signal := req.TakeInt32()
+		if req.End() != nil {
+			return mach.MigBadArguments
+		}
+		err := s.RexecSignal(ctx, signal)
+		if err != nil {
+			return err
+		}
+		return nil
+	}
+	return mach.MigBadID
+}
+
 // interfaces has the interfaces in the order of the description.
 var interfaces = [...]iface{
 	{"FS", func(x any) bool { _, ok := x.(FSServer); return ok }, dispatchFS},
@@ -4952,6 +5064,8 @@ var interfaces = [...]iface{
 	{"TIoctl", func(x any) bool { _, ok := x.(TIoctlServer); return ok }, dispatchTIoctl},
 	{"Netmsg", func(x any) bool { _, ok := x.(NetmsgServer); return ok }, dispatchNetmsg},
 	{"NetmsgDoor", func(x any) bool { _, ok := x.(NetmsgDoorServer); return ok }, dispatchNetmsgDoor},
+	{"Rexec", func(x any) bool { _, ok := x.(RexecServer); return ok }, dispatchRexec},
+	{"RexecJob", func(x any) bool { _, ok := x.(RexecJobServer); return ok }, dispatchRexecJob},
 }
 
 // interfaceOf returns the index in interfaces of the one that has the routine id, or -1.
@@ -5003,6 +5117,10 @@ func interfaceOf(id int32) int {
 		return 21
 	case 45200, 45201, 45202:
 		return 22
+	case 45400, 45401:
+		return 23
+	case 45410, 45411:
+		return 24
 	}
 	return -1
 }

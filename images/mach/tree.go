@@ -43,6 +43,7 @@ var programs = []program{
 	{name: "hurd", path: "/hurd/startup", links: []string{"auth", "init", "password", "pflocal", "proc"}},
 	{name: "netmsg", pkg: "./netmsg/cmd/netmsg", path: "/hurd/netmsg"},
 	{name: "pfinet", path: "/hurd/pfinet"},
+	{name: "rexec", pkg: "./netmsg/rexec/cmd/rexec", path: "/hurd/rexec"},
 	{name: "sshd", path: "/usr/bin/sshd"},
 	{name: "tools", path: "/usr/bin/tools", links: append(tools.Names(), "sh")},
 }
@@ -89,6 +90,8 @@ var tree = []entry{
 	{path: "/root", mode: fs.ModeDir | 0o700},
 	{path: "/servers", mode: fs.ModeDir | 0o755},
 	{path: "/servers/exec", mode: 0o644},
+	{path: "/servers/exported", mode: fs.ModeDir | 0o700},
+	{path: "/servers/exported/rexec", mode: 0o600, translator: []string{"/hurd/rexec"}},
 	{path: "/servers/netmsg", mode: 0o644},
 	{path: "/servers/password", mode: 0o644, translator: []string{"/hurd/password"}},
 	{path: "/servers/socket", mode: fs.ModeDir | 0o755},
@@ -99,6 +102,7 @@ var tree = []entry{
 	{path: "/usr", mode: fs.ModeDir | 0o755},
 	{path: "/usr/bin", mode: fs.ModeDir | 0o755},
 	{path: "/usr/bin/netmsg", mode: fs.ModeSymlink | 0o777, target: "/hurd/netmsg"},
+	{path: "/usr/bin/rexec", mode: fs.ModeSymlink | 0o777, target: "/hurd/rexec"},
 	{path: "/var", mode: fs.ModeDir | 0o755},
 	{path: "/var/tmp", mode: fs.ModeDir | fs.ModeSticky | 0o777},
 }
