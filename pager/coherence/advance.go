@@ -1,0 +1,373 @@
+package coherence
+
+import "slices"
+
+// head returns whose turn it is, or nil.
+func (p *page) head() *want {
+	if len(p.queue) == 0 {
+		return nil
+	}
+	return &p.queue[0]
+}
+
+// pop ends the turn of the head.
+func (o *Object) pop(p *page) {
+	p.queue[0].c.waiting--
+	p.queue = slices.Delete(p.queue, 0, 1)
+	o.touch(p)
+}
+
+// advance does what there is to do for a page.
+func (o *Object) advance(p *page) {
+	for o.serve(p) {
+	}
+	o.advanceOps(p)
+	o.advanceSyncs(p)
+	if p.fresh != nil && len(p.queue) == 0 {
+		for _, c := range p.ahead {
+			if o.undisturbed(p.n, c) && len(p.locks) == 0 && p.data == nil {
+				o.supply(c, p.n, p.fresh, ForbidWrite)
+			}
+		}
+		p.ahead = nil
+		o.discard(p.fresh)
+		p.fresh = nil
+	}
+}
+
+// blocked reports whether an op is in the way of a want, or of one that would come now.
+func (o *Object) blocked(n int64, write bool, seq uint64) bool {
+	return slices.ContainsFunc(o.ops, func(x *op) bool { return x.blocks(n, write, seq) })
+}
+
+// serve serves the head of the queue, if it can be. It returns whether there is a new
+// one.
+func (o *Object) serve(p *page) bool {
+	w := p.head()
+	if w == nil || o.blocked(p.n, w.kind != wantRead, w.seq) { // T2
+		return false
+	}
+	c := w.c
+	how, holds := o.holdings.at(p.n).of(c)
+	if w.kind == wantUnlock && !holds { // R4: it has been taken meanwhile
+		o.pop(p)
+		return true
+	}
+	if p.bad != nil { // E5
+		if w.kind == wantUnlock {
+			o.refuse(p, c)
+		} else {
+			o.fail(c, p.n, p.bad)
+		}
+		o.pop(p)
+		return true
+	}
+	if o.config.Reserve && w.kind != wantRead && !w.reserved { // E6
+		if !p.reserving {
+			p.reserving = true
+			o.do(Reserve{p.n})
+		}
+		return false
+	}
+	if o.recall(p, w, how) || p.recalls() { // G2
+		if w.kind != wantUnlock && o.writer(p) == nil {
+			o.load(p, w) // meanwhile
+		}
+		return false
+	}
+	if w.kind == wantUnlock {
+		if how&holdsWrite == 0 {
+			o.hold(c, p.n, how|holdsWrite)
+			o.changed(p)
+		}
+		o.do(Lock{Client: c.id, Range: Range{p.n, 1}, Forbid: ForbidNothing}) // G4
+		o.stamp(p)
+		o.pop(p)
+		return true
+	}
+	d := p.data // D2
+	if d == nil {
+		d = p.fresh
+	}
+	if d == nil {
+		o.load(p, w)
+		return false
+	}
+	if w.kind == wantWrite {
+		o.supply(c, p.n, d, ForbidNothing) // G3
+		o.changed(p)
+	} else {
+		o.supply(c, p.n, d, ForbidWrite)
+	}
+	o.stamp(p)
+	o.pop(p)
+	return true
+}
+
+// recall calls the page back from those who are in the way of a want, and reports
+// whether there are any.
+func (o *Object) recall(p *page, w *want, how holder) bool {
+	h := o.holdings.at(p.n)
+	others := false
+	inTheWay := func(x holder) bool {
+		switch {
+		case x.slot() != w.c.slot:
+			return w.kind != wantRead || x&holdsWrite != 0
+		case w.kind == wantWrite: // G6
+			return true
+		default: // G6
+			return w.kind == wantUnlock && x&holdsTwice != 0
+		}
+	}
+	some := false
+	for _, x := range h {
+		if inTheWay(x) {
+			some = true
+			others = others || x.slot() != w.c.slot
+		}
+	}
+	if !some {
+		return false
+	}
+	if others && o.until[p.n] > o.now { // P2
+		p.held = true
+		return true
+	}
+	for _, x := range h {
+		if inTheWay(x) {
+			o.take(p, o.slots[x.slot()], w.kind != wantRead)
+		}
+	}
+	return true
+}
+
+// take calls a page back from a client, unless that has been done.
+func (o *Object) take(p *page, c *client, all bool) {
+	if all && !p.flushed(c) || !all && p.recalled(c) == nil {
+		o.lock(o.recallKind(all), c, p)
+	}
+}
+
+// recallKind is the kind of a recall (R1).
+func (o *Object) recallKind(all bool) lockKind {
+	if all || o.config.Order == Weak { // W2
+		return lockFlush
+	}
+	return lockReader
+}
+
+// lock sends Locks for neighbouring pages to a client.
+func (o *Object) lock(kind lockKind, c *client, pages ...*page) {
+	for len(pages) > 0 {
+		k := min(len(pages), o.config.Limits.Lock)
+		l := &lock{c: c, r: Range{pages[0].n, int64(k)}, kind: kind}
+		a := Lock{Client: c.id, Range: l.r, Return: ReturnDirty, Reply: true}
+		switch kind {
+		case lockFlush:
+			a.Flush = true
+		case lockDiscard:
+			a.Flush, a.Return = true, ReturnNone
+		case lockReader:
+			a.Forbid = ForbidWrite
+		case lockClean:
+			a.Forbid = ForbidAsBefore
+		}
+		if o.config.Order == Weak { // W2
+			a.Return = ReturnAll
+		}
+		if len(c.locks) == 0 {
+			c.since = o.now
+		}
+		c.locks = append(c.locks, l)
+		for _, p := range pages[:k] {
+			p.locks = append(p.locks, l)
+		}
+		o.do(a)
+		pages = pages[k:]
+	}
+}
+
+// stamp begins the minimum hold of a page that somebody has asked for and got.
+func (o *Object) stamp(p *page) {
+	if o.config.Hold > 0 {
+		g := grant{p.n, o.now + o.config.Hold}
+		o.recent = append(o.recent, g)
+		o.until[p.n] = g.until
+	}
+}
+
+// deposit makes data what is in a page.
+func (o *Object) deposit(p *page, d Data) {
+	o.drop(p)
+	p.bad = nil
+	p.data = d
+	o.changed(p)
+	if p.writing == nil {
+		o.store(p)
+	}
+}
+
+// drop forgets what is in a page.
+func (o *Object) drop(p *page) {
+	if p.data != nil && p.data != p.writing {
+		o.discard(p.data)
+	}
+	if p.failed != nil {
+		p.failed = nil
+		o.unstored--
+	}
+	p.data = nil
+	p.version++
+}
+
+// changed forgets what the store has said is in a page (D4).
+func (o *Object) changed(p *page) {
+	o.discard(p.fresh)
+	p.fresh, p.ahead = nil, nil
+	p.stale = p.loading
+}
+
+// store has the data of a page stored.
+func (o *Object) store(p *page) {
+	if p.failed != nil {
+		p.failed = nil
+		o.unstored--
+	}
+	p.writing, p.wrote = p.data, p.version
+	for i := len(o.actions) - 1; i >= max(0, len(o.actions)-4); i-- {
+		if a, ok := o.actions[i].(Store); ok && a.First+int64(len(a.Data)) == p.n {
+			a.Data = append(a.Data, p.data)
+			o.actions[i] = a
+			return
+		}
+	}
+	o.do(Store{p.n, []Data{p.data}})
+}
+
+// load asks the store for a page, and for others that the client may want next.
+func (o *Object) load(p *page, w *want) {
+	if p.data != nil || p.fresh != nil || p.writing != nil || p.stale || w.asked && p.loading {
+		return
+	}
+	r := Range{p.n, 1}
+	if w.kind == wantRead && !p.alone {
+		r = o.around(w.c, p.n)
+	}
+	w.asked = true
+	p.alone = false
+	start := len(o.actions)
+	for n := r.First; n < r.End(); n++ {
+		q := o.active[n]
+		if q == nil {
+			q = o.activate(n)
+		}
+		if n != p.n && !slices.Contains(q.ahead, w.c) {
+			q.ahead = append(q.ahead, w.c)
+		}
+		if q.loading {
+			continue
+		}
+		q.loading = true
+		if k := len(o.actions); k > start {
+			if a, ok := o.actions[k-1].(Load); ok && a.Range.End() == n {
+				a.Range.N++
+				o.actions[k-1] = a
+				continue
+			}
+		}
+		o.do(Load{Range{n, 1}})
+	}
+}
+
+// around returns the pages to supply with one that a client wants to read (P1).
+func (o *Object) around(c *client, n int64) Range {
+	free := func(n int64) bool {
+		if n < 0 || n >= o.pages || !o.undisturbed(n, c) {
+			return false
+		}
+		q := o.active[n]
+		return q == nil || len(q.queue) == 0 && len(q.parked) == 0 && len(q.locks) == 0 && q.data == nil && q.writing == nil && q.bad == nil && !q.stale && q.fresh == nil
+	}
+	first, end := n, n+int64(o.config.Cluster)
+	if n == c.expect {
+		c.window = min(max(c.window, 1)*2, int64(o.config.ReadAhead))
+		end = n + max(c.window, int64(o.config.Cluster))
+	} else {
+		first = n - n%int64(o.config.Cluster)
+		end = first + int64(o.config.Cluster)
+		c.window = int64(o.config.Cluster)
+	}
+	r := Range{n, 1}
+	for r.First > first && free(r.First-1) {
+		r.First--
+		r.N++
+	}
+	for r.End() < end && free(r.End()) {
+		r.N++
+	}
+	c.expect = r.End()
+	return r
+}
+
+// undisturbed reports whether nobody is disturbed if a client gets a page to read that
+// it has not asked for.
+func (o *Object) undisturbed(n int64, c *client) bool {
+	h := o.holdings.at(n)
+	_, holds := h.of(c)
+	_, written := h.writer()
+	return !holds && !written && !o.closing && !o.blocked(n, false, o.seq+1)
+}
+
+// advanceOps looks whether the page is still in the way of ops.
+func (o *Object) advanceOps(p *page) {
+	for _, x := range slices.Clone(p.ops) {
+		if w := p.head(); w != nil && w.seq < x.seq { // T2
+			return
+		}
+		wait := p.recalls()
+		for _, y := range o.holdings.at(p.n) {
+			if x.write || y&holdsWrite != 0 {
+				wait = true
+				o.take(p, o.slots[y.slot()], x.write)
+			}
+		}
+		if wait || p.writing != nil {
+			continue
+		}
+		if p.data != nil { // E4
+			x.err = firstError(x.err, p.failed)
+			if x.closing {
+				o.drop(p)
+			}
+		}
+		if x.write {
+			if x.closing {
+				x.err = firstError(x.err, p.bad)
+			}
+			p.bad = nil
+			o.changed(p)
+		}
+		p.ops = slices.DeleteFunc(p.ops, func(y *op) bool { return y == x })
+		o.way(x)
+	}
+}
+
+// advanceSyncs looks whether the page is still in the way of Syncs.
+func (o *Object) advanceSyncs(p *page) {
+	p.syncs = slices.DeleteFunc(p.syncs, func(y *syncWait) bool {
+		if y.lock != nil {
+			if slices.Contains(p.locks, y.lock) {
+				return false
+			}
+			y.lock, y.version = nil, p.version
+			if p.failed != nil && p.writing == nil {
+				o.store(p) // E4
+			}
+		}
+		if p.data != nil || p.writing != nil {
+			return false
+		}
+		o.synced(y.s, nil)
+		return true
+	})
+}
