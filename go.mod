@@ -4,6 +4,8 @@ go 1.26.0
 
 require golang.org/x/mod v0.41.0
 
+require github.com/anishathalye/porcupine v1.3.1 // indirect
+
 require (
 	github.com/Masterminds/semver/v3 v3.4.0 // indirect
 	github.com/bluekeyes/go-gitdiff v0.9.0

@@ -20,7 +20,6 @@ type Forbid uint8
 const (
 	ForbidNothing Forbid = iota
 	ForbidWrite
-	ForbidAsBefore // MEMORY_OBJECT: VM_PROT_NO_CHANGE
 )
 
 type (

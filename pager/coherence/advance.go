@@ -25,7 +25,7 @@ func (o *Object) advance(p *page) {
 	o.advanceSyncs(p)
 	if p.fresh != nil && len(p.queue) == 0 {
 		for _, c := range p.ahead {
-			if o.undisturbed(p.n, c) && len(p.locks) == 0 && p.data == nil {
+			if o.undisturbed(p.n, c) && !p.recalls() && p.data == nil {
 				o.supply(c, p.n, p.fresh, ForbidWrite)
 			}
 		}
@@ -169,8 +169,6 @@ func (o *Object) lock(kind lockKind, c *client, pages ...*page) {
 			a.Flush, a.Return = true, ReturnNone
 		case lockReader:
 			a.Forbid = ForbidWrite
-		case lockClean:
-			a.Forbid = ForbidAsBefore
 		}
 		if o.config.Order == Weak { // W2
 			a.Return = ReturnAll
@@ -286,7 +284,7 @@ func (o *Object) around(c *client, n int64) Range {
 			return false
 		}
 		q := o.active[n]
-		return q == nil || len(q.queue) == 0 && len(q.parked) == 0 && len(q.locks) == 0 && q.data == nil && q.writing == nil && q.bad == nil && !q.stale && q.fresh == nil
+		return q == nil || len(q.queue) == 0 && len(q.parked) == 0 && !q.recalls() && q.data == nil && q.writing == nil && q.bad == nil && !q.stale && q.fresh == nil
 	}
 	first, end := n, n+int64(o.config.Cluster)
 	if n == c.expect {

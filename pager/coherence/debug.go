@@ -83,7 +83,7 @@ func (o *Object) Dump() string {
 	return b.String()
 }
 
-func (k lockKind) String() string { return [...]string{"flush", "discard", "reader", "clean"}[k] }
+func (k lockKind) String() string { return [...]string{"flush", "discard", "reader"}[k] }
 func (k wantKind) String() string { return [...]string{"read", "write", "unlock"}[k] }
 
 func (o *Object) holderNames(n int64) string {

@@ -64,25 +64,30 @@ func (o *Object) Actions() []Action {
 	if len(o.discards) == 0 {
 		return a
 	}
-	left := make(map[Data]bool, len(o.discards))
+	left := make(map[Data]bool, len(o.discards)) // true: nothing that comes later needs it
 	for _, d := range o.discards {
 		left[d] = true
 	}
 	for i := len(a) - 1; i >= 0; i-- {
 		s, ok := a[i].(Supply)
-		if !ok || !slices.ContainsFunc(s.Data, func(d Data) bool { return left[d] }) {
+		if !ok {
 			continue
 		}
-		if !slices.ContainsFunc(s.Data, func(d Data) bool { return !left[d] }) {
+		final := !slices.ContainsFunc(s.Data, func(d Data) bool { return !left[d] })
+		if final {
 			s.Final = true
 			a[i] = s
-			for _, d := range s.Data {
+		}
+		for _, d := range s.Data {
+			if final {
 				delete(left, d)
+			} else if _, ok := left[d]; ok {
+				left[d] = false
 			}
 		}
 	}
 	for _, d := range o.discards {
-		if left[d] {
+		if _, ok := left[d]; ok {
 			a = append(a, Discard{d})
 		}
 	}
@@ -341,7 +346,7 @@ func (o *Object) Request(id Client, r Range, access Access) {
 			o.park(o.activate(n), w) // W3
 			return
 		}
-		if holds && h&holdsWrite != 0 { // G6: it has lost it, and had not changed it
+		if holds && h&holdsWrite != 0 && (p == nil || p.recalled(c) == nil) { // G6: it has lost it, and had not changed it
 			o.unhold(c, n)
 		}
 		if p == nil || !o.supersede(p, w) {
@@ -583,7 +588,7 @@ func (o *Object) Stored(r Range, err error) {
 			continue
 		}
 		o.touch(p)
-		d := p.writing
+		d, wrote := p.writing, p.wrote
 		p.writing = nil
 		switch {
 		case p.data != d: // D3: there is newer data, or it is not wanted any more
@@ -608,7 +613,7 @@ func (o *Object) Stored(r Range, err error) {
 			}
 		}
 		p.syncs = slices.DeleteFunc(p.syncs, func(y *syncWait) bool {
-			if y.lock != nil || y.version > p.wrote {
+			if y.lock != nil || y.version > wrote {
 				return false
 			}
 			o.synced(y.s, err)
@@ -684,8 +689,8 @@ func (o *Object) Next() (at Tick, ok bool) {
 	return at, at < math.MaxInt64
 }
 
-// Sync has all that was changed in a range until now stored: Synced. Clients keep what
-// they have.
+// Sync has all that was changed in a range until now stored: Synced. Clients that wrote
+// may go on to read, and must ask before they write again (T1).
 func (o *Object) Sync(token Token, r Range) {
 	r = clip(r)
 	s := &syncOp{token: token, left: 1}
@@ -744,12 +749,7 @@ func (o *Object) clean(run []*page, wait func(*page, *lock)) {
 	if len(run) == 0 {
 		return
 	}
-	kind := lockClean
-	if o.config.Order == Weak {
-		kind = lockFlush // W2
-	}
-	c := o.writer(run[0])
-	o.lock(kind, c, run...)
+	o.lock(o.recallKind(false), o.writer(run[0]), run...)
 	for _, p := range run {
 		wait(p, p.locks[len(p.locks)-1])
 	}

@@ -71,7 +71,6 @@ const (
 	lockFlush   lockKind = iota // return what was changed, and forget
 	lockDiscard                 // forget
 	lockReader                  // return what was changed, and only read
-	lockClean                   // return what was changed
 )
 
 // A lock is a Lock that has not been answered.
@@ -84,13 +83,10 @@ type lock struct {
 	missing  int
 }
 
-// recall reports whether the lock takes something from the client.
-func (l *lock) recall() bool { return l.kind != lockClean }
-
 // recalled returns the lock that takes the page from a client, or the right to write.
 func (p *page) recalled(c *client) *lock {
 	for _, l := range p.locks {
-		if l.c == c && l.recall() {
+		if l.c == c {
 			return l
 		}
 	}
@@ -98,7 +94,7 @@ func (p *page) recalled(c *client) *lock {
 }
 
 // recalls reports whether there are recalls that have not ended.
-func (p *page) recalls() bool { return slices.ContainsFunc(p.locks, (*lock).recall) }
+func (p *page) recalls() bool { return len(p.locks) > 0 }
 
 // flushed reports whether the page is being taken from a client.
 func (p *page) flushed(c *client) bool {
