@@ -4,7 +4,7 @@ go 1.26.0
 
 require golang.org/x/mod v0.41.0
 
-require github.com/anishathalye/porcupine v1.3.1 // indirect
+require github.com/anishathalye/porcupine v1.3.1
 
 require (
 	github.com/Masterminds/semver/v3 v3.4.0 // indirect

@@ -1,0 +1,78 @@
+package sim
+
+import (
+	"flag"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+var (
+	opsFlag  = flag.Int("sim.ops", 2_000_000, "operations of TestRandom, if the environment variable PAGER_SIM_OPS does not say how many; 200,000 with -short")
+	seedFlag = flag.Uint64("sim.seed", 1, "seed of TestRandom; 0: the time")
+)
+
+// TestRandom does random operations in worlds of one to five kernels. See package
+// documentation for what it checks.
+func TestRandom(t *testing.T) {
+	ops, seed := *opsFlag, *seedFlag
+	if n, err := strconv.Atoi(os.Getenv("PAGER_SIM_OPS")); err == nil {
+		ops = n
+	}
+	if testing.Short() {
+		ops = min(ops, 200_000)
+	}
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	start, done, n := time.Now(), 0, 0
+	for ; done < ops; n++ {
+		k, f := Episode(EpisodeSeed(seed, n), Options{CheckEvery: 16})
+		if done += k; f != nil {
+			t.Errorf("seed %d, after %d operations: %v", seed, done, f)
+			f = Shrink(f)
+			t.Fatalf("%v\n\nwhat happens:\n%s\n\nscript, of %d operations:\n%s", f.Violation, Explain(f), len(f.Ops), f.Script())
+		}
+	}
+	t.Logf("seed %d: %d operations, %d episodes, %.0f operations/s", seed, done, n, float64(done)/time.Since(start).Seconds())
+}
+
+// generate does n random operations in a world of a seed and returns them.
+func generate(seed uint64, n int) (Config, []Op) {
+	c, m := Scenario(seed)
+	w := NewWorld(c)
+	g := &generator{w: w, m: m, rng: rand.New(rand.NewPCG(seed, 1))}
+	var ops []Op
+	for tries := 0; len(ops) < n && tries < 50*n; tries++ {
+		if o := g.op(); w.Do(o) {
+			ops = append(ops, o)
+		}
+	}
+	return c, ops
+}
+
+// TestScript reads back what operations are written as, and checks that they, and nothing
+// else, decide what happens.
+func TestScript(t *testing.T) {
+	for seed := range uint64(20) {
+		c, ops := generate(seed, 300)
+		run := func(ops []Op) (log []string) {
+			c := c
+			c.Trace = func(s string) { log = append(log, s) }
+			Replay(c, ops)
+			return log
+		}
+		again, err := ParseScript((&Failure{Ops: ops}).Script())
+		if err != nil || len(again) != len(ops) {
+			t.Fatal(len(again), len(ops), err)
+		}
+		a, b := run(ops), run(again)
+		for i := range a {
+			if i >= len(b) || a[i] != b[i] {
+				t.Fatalf("seed %d, line %d: %q and then %q", seed, i, a[i], b[i:min(i+1, len(b))])
+			}
+		}
+	}
+}
