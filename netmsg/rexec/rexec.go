@@ -38,6 +38,9 @@ const (
 	Export = "exec"
 	// Path is where it is.
 	Path = "/servers/exported/rexec"
+	// NodeVariable is the environment variable that tells a program on which node it
+	// runs: its files may be another's.
+	NodeVariable = "REXEC_NODE"
 )
 
 // Bounds of what clients can ask for.

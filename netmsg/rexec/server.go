@@ -3,6 +3,7 @@ package rexec
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -121,7 +122,7 @@ func (c *client) RexecStart(ctx context.Context, flags int32, file mach.Port, pa
 		return mach.Null, 0, err
 	}
 	p := &Program{
-		UIDs: uids, GIDs: gids, File: file, Path: path, Args: hurd.ParseArgz(argv), Env: hurd.ParseArgz(envp),
+		UIDs: uids, GIDs: gids, File: file, Path: path, Args: hurd.ParseArgz(argv), Env: s.environment(hurd.ParseArgz(envp)),
 		Root: at(proto.InitPortRoot), CWD: at(proto.InitPortCWD), Dir: dir, FDs: files,
 		Umask: word(proto.InitUmask) & 0o777, Ignored: word(proto.InitSigIgn),
 	}
@@ -140,6 +141,12 @@ func (c *client) RexecStart(ctx context.Context, flags int32, file mach.Port, pa
 	proto.Release(ctx, fds...)
 	proto.Release(ctx, portarray...)
 	return right, j.pid, nil
+}
+
+// environment is a program's, with the name of this node.
+func (s *Server) environment(env []string) []string {
+	env = slices.DeleteFunc(env, func(e string) bool { return strings.HasPrefix(e, NodeVariable+"=") })
+	return append(env, NodeVariable+"="+s.config.Node)
 }
 
 // RexecLoad says how much the node has to do: [Config.Busy], and 1000 for each

@@ -125,7 +125,7 @@ func (w *world) as(uids ...uint32) mach.Port {
 func (w *world) start(server mach.Port, change func(r *request)) (mach.Port, int32, error) {
 	r := &request{
 		file: w.k.NewPort(nil), root: w.k.NewPort(nil), cwd: w.k.NewPort(nil), fds: []mach.Port{w.k.NewPort(nil), mach.Null, w.k.NewPort(nil)},
-		path: "/bin/p", argv: hurd.Argz("p", "a b"), envp: hurd.Argz("X=y"), ints: []int32{0o27, 0, 1 << 0},
+		path: "/bin/p", argv: hurd.Argz("p", "a b"), envp: hurd.Argz("REXEC_NODE=other", "X=y"), ints: []int32{0o27, 0, 1 << 0},
 	}
 	if change != nil {
 		change(r)
@@ -155,7 +155,7 @@ func TestStart(t *testing.T) {
 	}
 	p := w.fake.started
 	if !slices.Equal(p.UIDs, []int32{1000, 5}) || !slices.Equal(p.GIDs, []int32{7}) || !slices.Equal(p.Args, []string{"p", "a b"}) ||
-		!slices.Equal(p.Env, []string{"X=y"}) || p.Path != "/bin/p" || p.Umask != 0o27 || p.Ignored != 1 || !p.Root.Valid() || len(p.FDs) != 3 || p.FDs[1] != mach.Null {
+		!slices.Equal(p.Env, []string{"X=y", "REXEC_NODE=node2"}) || p.Path != "/bin/p" || p.Umask != 0o27 || p.Ignored != 1 || !p.Root.Valid() || len(p.FDs) != 3 || p.FDs[1] != mach.Null {
 		t.Errorf("%+v", p)
 	}
 	w.fake.news[pid] <- State{Status: proto.SIGSTOP<<8 | 0x7f}

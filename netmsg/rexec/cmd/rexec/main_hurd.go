@@ -83,9 +83,9 @@ func run(ctx context.Context, self *hurd.Process) (rexec.State, error) {
 	case *root != "here" && *root != "there":
 		return none, fmt.Errorf("--root=%s: it is here or there", *root)
 	}
-	name, err := os.Hostname()
+	name, err := nodeName()
 	if err != nil {
-		return none, fmt.Errorf("this node has no name: %w", err)
+		return none, err
 	}
 	args := set.Args()
 	if *list {
@@ -120,6 +120,19 @@ func run(ctx context.Context, self *hurd.Process) (rexec.State, error) {
 	}
 	c := &rexec.Client{Self: self, Started: func(job mach.Port) { standFor(ctx, self, job) }}
 	return c.Run(ctx, cmd)
+}
+
+// nodeName returns the name of the node that this process is on, whosever its files
+// are.
+func nodeName() (string, error) {
+	if name := os.Getenv(rexec.NodeVariable); name != "" {
+		return name, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("this node has no name: %w", err)
+	}
+	return name, nil
 }
 
 // here runs a program on this node, in this one's place.

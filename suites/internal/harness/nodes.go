@@ -1,0 +1,126 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
+
+	"hurdlab/lab"
+)
+
+// Nodes runs scripts of the shell on the nodes of a lab, which are called 1, 2, ...
+// What a script is expected to do it does, or the spec fails.
+type Nodes struct{ Lab func() *lab.Lab }
+
+// On runs a script that is to succeed, and returns its output.
+func (n Nodes) On(ctx context.Context, node int, script string) string {
+	ginkgo.GinkgoHelper()
+	r := n.Try(ctx, node, script)
+	gomega.Expect(r.Ok()).To(gomega.BeTrue(), "on node%d: %s: %v\n%s%s", node, script, r.Exit, r.Stdout, r.Stderr)
+	return r.Stdout
+}
+
+// Try runs a script, however it ends.
+func (n Nodes) Try(ctx context.Context, node int, script string) lab.Result {
+	ginkgo.GinkgoHelper()
+	r, err := n.Lab().Nodes()[node-1].Run(ctx, "sh", "-c", script)
+	gomega.Expect(err).NotTo(gomega.HaveOccurred(), "on node%d: %s", node, script)
+	return r
+}
+
+// A Running is a command that runs, and what it has written so far.
+type Running struct {
+	*lab.Process
+	out output
+}
+
+// Start starts a command.
+func (n Nodes) Start(ctx context.Context, node int, args ...string) *Running {
+	ginkgo.GinkgoHelper()
+	r := new(Running)
+	p, err := n.Lab().Nodes()[node-1].Start(ctx, lab.Cmd{Args: args, Stdout: &r.out, Stderr: &r.out})
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	r.Process = p
+	return r
+}
+
+// Output is what it has written to standard output and error.
+func (r *Running) Output() string { return r.out.String() }
+
+// End waits for its end.
+func (r *Running) End() (string, lab.Exit) {
+	ginkgo.GinkgoHelper()
+	exit, err := r.Wait()
+	gomega.Expect(err).NotTo(gomega.HaveOccurred(), "%s", r.Output())
+	return r.Output(), exit
+}
+
+// Processes lists the command lines of a node's processes that contain a text, by pid.
+func (n Nodes) Processes(ctx context.Context, node int, text string) map[string]string {
+	ginkgo.GinkgoHelper()
+	found := make(map[string]string)
+	for line := range strings.Lines(n.On(ctx, node, "ps")) {
+		if f := strings.Fields(line); len(f) > 7 && strings.Contains(line, text) {
+			found[f[0]] = strings.Join(f[7:], " ")
+		}
+	}
+	return found
+}
+
+// States lists the states of the processes whose lines in ps contain a text.
+func (n Nodes) States(ctx context.Context, node int, text string) []string {
+	ginkgo.GinkgoHelper()
+	var states []string
+	for line := range strings.Lines(n.On(ctx, node, "ps")) {
+		if f := strings.Fields(line); len(f) > 7 && strings.Contains(line, text) {
+			states = append(states, f[4])
+		}
+	}
+	return states
+}
+
+// Kill kills a process whose command line contains a text.
+func (n Nodes) Kill(ctx context.Context, node int, text string) {
+	ginkgo.GinkgoHelper()
+	for pid := range n.Processes(ctx, node, text) {
+		n.On(ctx, node, "kill -KILL "+pid)
+		return
+	}
+	ginkgo.Fail(fmt.Sprintf("node%d runs no %s", node, text))
+}
+
+// Mounted waits until a node has another's files, as after a fault.
+func (n Nodes) Mounted(ctx context.Context, node, other int) {
+	ginkgo.GinkgoHelper()
+	gomega.Eventually(ctx, func() string { return n.Try(ctx, node, fmt.Sprintf("cat /n/node%d/etc/hostname", other)).Stdout }).
+		WithTimeout(2 * time.Minute).Should(gomega.Equal(fmt.Sprintf("node%d\n", other)))
+}
+
+// Census counts the ports of the servers with the given names, and all tasks, of nodes.
+func (n Nodes) Census(ctx context.Context, nodes []int, servers ...string) map[string]int {
+	ginkgo.GinkgoHelper()
+	count := make(map[string]int)
+	for _, node := range nodes {
+		for line := range strings.Lines(n.On(ctx, node, "tasks")) {
+			var ports int
+			f := strings.Fields(line)
+			if len(f) < 4 || f[1] != "ports" {
+				continue
+			}
+			if _, err := fmt.Sscan(f[0], &ports); err != nil {
+				continue
+			}
+			count[fmt.Sprintf("node%d tasks", node)]++
+			for _, server := range servers {
+				if strings.Contains(line, server) {
+					count[fmt.Sprintf("node%d %s", node, server)] += ports
+				}
+			}
+		}
+	}
+	return count
+}
