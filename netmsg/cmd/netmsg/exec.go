@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"strconv"
 
 	"hurdlab/hurd/proto"
 	"hurdlab/mach"
+	"hurdlab/netmsg/programs"
 )
 
 // An execFile answers file_exec and file_exec_paths of a file of another node:
@@ -28,22 +30,11 @@ func (x *execFile) FileExec(ctx context.Context, task mach.Port, flags int32, ar
 }
 
 func (x *execFile) FileExecPaths(ctx context.Context, task mach.Port, flags int32, path, abspath string, argv, envp []byte, fds, ports []mach.Port, ints []int32, dealloc, destroy []mach.Port) error {
-	st, err := proto.IOStat(ctx, x.file)
+	st, err := x.check(ctx)
 	if err != nil {
 		return err
 	}
-	if st.Mode&proto.S_IFMT != proto.S_IFREG || st.Mode&0o111 == 0 {
-		return proto.EACCES
-	}
-	may, err := proto.FileCheckAccess(ctx, x.file)
-	if err != nil {
-		return err
-	}
-	if may&proto.O_EXEC == 0 {
-		return proto.EACCES
-	}
-	// Who may execute it may have opened it for no more than that.
-	_, _, file, err := proto.DirLookup(ctx, x.file, "", proto.O_READ|proto.O_EXEC, 0)
+	file, err := x.open(ctx, task, st)
 	if err != nil {
 		return err
 	}
@@ -60,6 +51,70 @@ func (x *execFile) FileExecPaths(ctx context.Context, task mach.Port, flags int3
 		proto.Release(ctx, ports...)
 	}
 	return err
+}
+
+// check says what the file is, if it may be executed. It takes one round trip.
+func (x *execFile) check(ctx context.Context) (st proto.Stat, err error) {
+	var may int32
+	var mayErr error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		may, mayErr = proto.FileCheckAccess(ctx, x.file)
+	}()
+	st, err = proto.IOStat(ctx, x.file)
+	<-done
+	switch {
+	case err != nil:
+		return st, err
+	case mayErr != nil:
+		return st, mayErr
+	case st.Mode&proto.S_IFMT != proto.S_IFREG || st.Mode&0o111 == 0 || may&proto.O_EXEC == 0:
+		return st, proto.EACCES
+	}
+	return st, nil
+}
+
+// open opens the file, or a copy, to be run in a task. Who may execute it may have
+// opened it for no more than that.
+func (x *execFile) open(ctx context.Context, task mach.Port, st proto.Stat) (mach.Port, error) {
+	again := func(ctx context.Context) (mach.Port, error) {
+		_, _, file, err := proto.DirLookup(ctx, x.file, "", proto.O_READ|proto.O_EXEC, 0)
+		return file, err
+	}
+	if home, ok := x.n.bridge.Home(x.file); ok {
+		if user, err := x.n.runner(ctx, task); err == nil {
+			owner := programs.Owner{Node: string(home.Node), Epoch: home.Epoch, User: user}
+			if file, err := x.n.programs.Open(ctx, owner, st, again); err == nil {
+				return file, nil
+			}
+		}
+	}
+	return again(ctx) // it is read as it is needed
+}
+
+// runner says whose process a task is.
+func (n *node) runner(ctx context.Context, task mach.Port) (string, error) {
+	pid, err := proto.ProcTask2pid(ctx, n.proc.Proc, task)
+	if err != nil {
+		return "", err
+	}
+	_, info, _, err := proto.ProcGetprocinfo(ctx, n.proc.Proc, pid, 0)
+	if err != nil {
+		return "", err
+	}
+	if len(info) < 2 {
+		return "", proto.EIO
+	}
+	if info[0]&proto.PI_NOTOWNED != 0 {
+		return "nobody", nil
+	}
+	return strconv.Itoa(int(info[1])), nil
+}
+
+// temporary is the directory where copies of programs are.
+func (n *node) temporary(ctx context.Context) (mach.Port, error) {
+	return n.proc.Lookup(ctx, "/tmp", 0, 0)
 }
 
 // local has what is answered on this node for files of others.

@@ -23,6 +23,7 @@ import (
 	"hurdlab/mach/vmem"
 	"hurdlab/netmsg/bridge"
 	"hurdlab/netmsg/door"
+	"hurdlab/netmsg/programs"
 	"hurdlab/netmsg/rights"
 	"hurdlab/netmsg/session"
 	"hurdlab/netmsg/transport"
@@ -37,7 +38,9 @@ type node struct {
 	proc   *hurd.Process
 	policy atomic.Pointer[door.Policy]
 	tracer tracer
-	memory vmem.Pool // of messages
+
+	programs programs.Cache
+	memory   vmem.Pool // of messages
 
 	sessions *session.Sessions
 }
@@ -79,6 +82,7 @@ func serve(ctx context.Context, args []string) error {
 		over = &transport.TLS{Self: *name, Key: k, Peers: list}
 	}
 	n := &node{over: over, proc: hurd.Self()}
+	n.programs.Dir = n.temporary
 	limits, err := budget()
 	if err != nil {
 		return err
@@ -285,6 +289,8 @@ func (c *client) NetmsgStatus(context.Context) ([]byte, error) {
 		s.Out, s.BytesOut, s.In, s.BytesIn, s.Waited, s.Failed, s.Refused)
 	fmt.Fprintf(b, "rights: %d of this node at peers, %d of peers here, %d dead; %d proxies, %d ports\n",
 		s.Table.Homes, s.Table.Imports, s.Table.Dead, s.Proxies, s.Ports)
+	ps := n.programs.Stats()
+	fmt.Fprintf(b, "programs: %d of other nodes run, %d of them read; %d copies, %d bytes\n", ps.Hits+ps.Misses, ps.Misses, ps.Copies, ps.Bytes)
 	fmt.Fprintf(b, "waiting: %d messages, %d bytes\n", s.Table.Waiting, s.Table.Bytes)
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
