@@ -187,7 +187,7 @@ var _ = Describe("a signal", func() {
 	guarded()
 
 	It("goes to the program, and stops it and the process that stands for it", func(ctx SpecContext) {
-		Expect(on(ctx, 1, "remoteprog states node2")).To(Equal("ready\nstopped 18\ncontinued\nstopped 17\ncontinued\nCONT CONT\nWINCH\nstatus 2\n"))
+		Expect(on(ctx, 1, "remoteprog states node2")).To(Equal("ready\nstopped 18\ncontinued\nstopped 17\ncontinued\nCONT CONT\nWINCH\nstatus 7\n"))
 	}, SpecTimeout(3*time.Minute))
 
 	It("that stops is to be seen on both nodes", func(ctx SpecContext) {

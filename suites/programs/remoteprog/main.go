@@ -214,5 +214,5 @@ func states(node string) error {
 		return err
 	}
 	fmt.Println(line())
-	return see(syscall.SIGQUIT) // which ends it with a dump of its stacks
+	return see(syscall.SIGUSR2) // which ends it
 }
