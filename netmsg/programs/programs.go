@@ -26,6 +26,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -42,6 +43,8 @@ const (
 	under = 4
 	// settled is how long a file must have been as it is.
 	settled = 50 * time.Millisecond
+	// removeTime is how long it may take to remove copies.
+	removeTime = 10 * time.Second
 )
 
 // An Owner is on whose behalf a program is run: which node the file is of, since which
@@ -54,8 +57,9 @@ type Owner struct {
 
 // A Cache keeps copies.
 type Cache struct {
-	// Dir opens a directory in whose file system the copies are made. They have no
-	// names.
+	// Dir opens the directory that the copies are in, and nothing else. They have
+	// names only because pages of files without are not kept by the kernel when
+	// nobody maps them (docs/mach-image.md).
 	Dir func(ctx context.Context) (mach.Port, error)
 	// Limit bounds the copies, in bytes; 0 is DefaultLimit.
 	Limit int64
@@ -63,6 +67,7 @@ type Cache struct {
 	mu      sync.Mutex
 	entries []*entry // the last used one last
 	bytes   int64    // reserved
+	last    int      // name
 	stats   Stats
 }
 
@@ -88,6 +93,7 @@ func keyOf(o Owner, st proto.Stat) key {
 
 type entry struct {
 	key  key
+	name string
 	file mach.Port     // the copy, once done is closed
 	err  error         // there is none
 	done chan struct{} // closed when it is known
@@ -129,24 +135,24 @@ func (c *Cache) Open(ctx context.Context, o Owner, st proto.Stat, open func(ctx 
 	drop, ok := c.room(k.size)
 	if !ok {
 		c.mu.Unlock()
-		proto.Release(ctx, drop...)
+		c.remove(ctx, drop)
 		return mach.Null, ErrNotKept
 	}
-	e = &entry{key: k, done: make(chan struct{}), used: 1}
+	c.last++
+	e = &entry{key: k, name: strconv.Itoa(c.last), done: make(chan struct{}), used: 1}
 	c.entries = append(c.entries, e)
 	c.mu.Unlock()
-	proto.Release(ctx, drop...)
+	c.remove(ctx, drop)
 
-	copied, keep, err := c.copy(ctx, open, st)
+	keep, err := c.copy(ctx, open, st, e)
 	var opened mach.Port
 	if err == nil {
-		opened, err = reopen(ctx, copied)
+		opened, err = reopen(ctx, e.file)
 	}
-	e.file = copied
 	if err != nil || !keep {
 		e.err = ErrNotKept
 		c.forget(e)
-		proto.Release(ctx, copied)
+		c.remove(ctx, []*entry{e})
 	}
 	close(e.done)
 	c.mu.Lock()
@@ -156,7 +162,7 @@ func (c *Cache) Open(ctx context.Context, o Owner, st proto.Stat, open func(ctx 
 }
 
 // room makes room for so many bytes. It returns the copies that go. The lock is held.
-func (c *Cache) room(size int64) (drop []mach.Port, ok bool) {
+func (c *Cache) room(size int64) (drop []*entry, ok bool) {
 	limit := c.Limit
 	if limit == 0 {
 		limit = DefaultLimit
@@ -173,12 +179,34 @@ func (c *Cache) room(size int64) (drop []mach.Port, ok bool) {
 			i++ // it is being made, or opened
 			continue
 		}
-		drop = append(drop, e.file)
+		drop = append(drop, e)
 		c.entries = slices.Delete(c.entries, i, i+1)
 		c.bytes -= e.key.size
 	}
 	c.bytes += size
 	return drop, true
+}
+
+// remove removes copies. One that cannot be removed stays until netmsg is started
+// again.
+func (c *Cache) remove(ctx context.Context, list []*entry) {
+	if len(list) == 0 {
+		return
+	}
+	// Not the client's time.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTime)
+	defer cancel()
+	dir, err := c.Dir(ctx)
+	if err != nil {
+		return
+	}
+	defer proto.Release(ctx, dir)
+	for _, e := range list {
+		if e.file.Valid() {
+			_ = proto.DirUnlink(ctx, dir, e.name)
+			proto.Release(ctx, e.file)
+		}
+	}
 }
 
 func (c *Cache) forget(e *entry) {
@@ -210,35 +238,34 @@ func reopen(ctx context.Context, file mach.Port) (mach.Port, error) {
 	return proto.IORestrictAuth(ctx, p, nil, nil)
 }
 
-// copy copies a file. keep is whether it has been the same for long enough.
-func (c *Cache) copy(ctx context.Context, open func(ctx context.Context) (mach.Port, error), st proto.Stat) (copied mach.Port, keep bool, err error) {
+// copy makes the copy of a file. keep is whether the file has been the same for long
+// enough.
+func (c *Cache) copy(ctx context.Context, open func(ctx context.Context) (mach.Port, error), st proto.Stat, e *entry) (keep bool, err error) {
 	begun := time.Now()
 	file, err := open(ctx)
 	if err != nil {
-		return mach.Null, false, err
+		return false, err
 	}
 	defer proto.Release(ctx, file)
 	dir, err := c.Dir(ctx)
 	if err != nil {
-		return mach.Null, false, err
+		return false, err
 	}
 	defer proto.Release(ctx, dir)
-	to, err := proto.DirMkfile(ctx, dir, proto.O_READ|proto.O_WRITE, 0o500)
+	if _, _, e.file, err = proto.DirLookup(ctx, dir, e.name, proto.O_CREAT|proto.O_EXCL|proto.O_READ|proto.O_WRITE, 0o500); err != nil {
+		return false, err
+	}
+	if err := transfer(ctx, file, e.file, st.Size); err != nil {
+		return false, err
+	}
+	now, err := proto.IOStat(ctx, file)
 	if err != nil {
-		return mach.Null, false, err
+		return false, err
 	}
-	if err = transfer(ctx, file, to, st.Size); err == nil {
-		var now proto.Stat
-		now, err = proto.IOStat(ctx, file)
-		if err == nil && keyOf(Owner{}, now) != keyOf(Owner{}, st) {
-			err = ErrNotKept // it is being written
-		}
+	if keyOf(Owner{}, now) != keyOf(Owner{}, st) {
+		return false, ErrNotKept // it is being written
 	}
-	if err != nil {
-		proto.Release(ctx, to)
-		return mach.Null, false, err
-	}
-	return to, time.Since(begun) >= settled, nil
+	return time.Since(begun) >= settled, nil
 }
 
 // transfer copies size bytes, some pieces at a time.

@@ -31,10 +31,11 @@ type world struct {
 	slow  time.Duration // what a read takes
 	fail  error         // of writes of copies
 	grow  bool          // while it is read
+	names map[string]bool
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, k: portstest.New(t, wire.Layout32), data: contents(3*piece + 17), slow: settled}
+	w := &world{t: t, k: portstest.New(t, wire.Layout32), data: contents(3*piece + 17), slow: settled, names: map[string]bool{}}
 	w.ctx = w.k.Context(t.Context())
 	w.dir = w.k.NewPort(proto.Handler(&directory{w: w}))
 	w.cache = &Cache{Dir: func(ctx context.Context) (mach.Port, error) { return w.dir, proto.Retain(ctx, w.dir) }}
@@ -81,13 +82,29 @@ type directory struct {
 	w *world
 }
 
-func (d *directory) DirMkfile(context.Context, int32, int32) (mach.Port, error) {
-	c := &local{w: d.w}
-	p, err := d.w.k.Export(proto.Handler(c), ports.Options{})
-	if err != nil {
-		return mach.Null, err
+func (d *directory) DirLookup(_ context.Context, name string, flags, mode int32) (int32, string, mach.Port, error) {
+	d.w.mu.Lock()
+	defer d.w.mu.Unlock()
+	if d.w.names[name] || flags&proto.O_EXCL == 0 || mode&0o077 != 0 {
+		return 0, "", mach.Null, proto.EEXIST
 	}
-	return p.Right()
+	p, err := d.w.k.Export(proto.Handler(&local{w: d.w}), ports.Options{})
+	if err != nil {
+		return 0, "", mach.Null, err
+	}
+	d.w.names[name] = true
+	right, err := p.Right()
+	return proto.RetryNormal, "", right, err
+}
+
+func (d *directory) DirUnlink(_ context.Context, name string) error {
+	d.w.mu.Lock()
+	defer d.w.mu.Unlock()
+	if !d.w.names[name] {
+		return proto.ENOENT
+	}
+	delete(d.w.names, name)
+	return nil
 }
 
 // A local is a copy.
@@ -216,8 +233,8 @@ func TestNotKept(t *testing.T) {
 			if s := w.cache.Stats(); s.Copies != 0 || s.Bytes != 0 {
 				t.Errorf("%s: %+v", tt.name, s)
 			}
-			if n := len(w.k.Ports()); n != 1 { // the directory
-				t.Errorf("%s: %d ports are left", tt.name, n)
+			if n := len(w.k.Ports()); n != 1 || len(w.names) != 0 { // the directory
+				t.Errorf("%s: %d ports are left, files %v", tt.name, n, w.names)
 			}
 		})
 	}
@@ -253,7 +270,7 @@ func TestTogether(t *testing.T) {
 		if !read("b") || read("a") || !read("c") || read("a") || !read("b") {
 			t.Error("another one than the last used has gone")
 		}
-		if s := w.cache.Stats(); s.Copies != 2 || s.Bytes != w.cache.Limit {
+		if s := w.cache.Stats(); s.Copies != 2 || s.Bytes != w.cache.Limit || len(w.names) != 2 {
 			t.Errorf("%+v", s)
 		}
 		ctx, cancel := context.WithCancelCause(w.ctx)

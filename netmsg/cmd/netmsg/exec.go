@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"strconv"
 
 	"hurdlab/hurd/proto"
@@ -112,9 +113,20 @@ func (n *node) runner(ctx context.Context, task mach.Port) (string, error) {
 	return strconv.Itoa(int(info[1])), nil
 }
 
-// temporary is the directory where copies of programs are.
-func (n *node) temporary(ctx context.Context) (mach.Port, error) {
-	return n.proc.Lookup(ctx, "/tmp", 0, 0)
+// programsDir is where copies of programs are.
+const programsDir = "/var/cache/netmsg/programs"
+
+// copies opens the directory of copies.
+func (n *node) copies(ctx context.Context) (mach.Port, error) {
+	return n.proc.Lookup(ctx, programsDir, 0, 0)
+}
+
+// cleanCopies makes the directory of copies, without those of a netmsg before.
+func cleanCopies() error {
+	if err := os.RemoveAll(programsDir); err != nil {
+		return err
+	}
+	return os.MkdirAll(programsDir, 0o700)
 }
 
 // local has what is answered on this node for files of others.

@@ -82,7 +82,10 @@ func serve(ctx context.Context, args []string) error {
 		over = &transport.TLS{Self: *name, Key: k, Peers: list}
 	}
 	n := &node{over: over, proc: hurd.Self()}
-	n.programs.Dir = n.temporary
+	n.programs.Dir = n.copies
+	if err := cleanCopies(); err != nil {
+		n.log("programs of other nodes are read each time: %v", err)
+	}
 	limits, err := budget()
 	if err != nil {
 		return err
