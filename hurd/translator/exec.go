@@ -67,7 +67,11 @@ func (p *protid) exec(ctx context.Context, x *program) error {
 	return nil
 }
 
+// call does not end when the client goes: a program that is to replace its caller
+// destroys the caller's rights, and with them the last one to this file, while the exec
+// server is at work. That one has time-outs of its own.
 func (x *program) call(ctx context.Context, server, file mach.Port) error {
+	ctx = context.WithoutCancel(ctx)
 	err := proto.ExecExecPaths(ctx, server, proto.Copy(file), x.task, x.flags, x.path, x.abspath, x.argv, x.envp, x.fds, x.ports, x.ints, x.dealloc, x.destr)
 	if errors.Is(err, mach.MigBadID) {
 		err = proto.ExecExec(ctx, server, proto.Copy(file), x.task, x.flags, x.argv, x.envp, x.fds, x.ports, x.ints, x.dealloc, x.destr)

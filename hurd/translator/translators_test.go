@@ -349,11 +349,18 @@ type runner struct {
 	uids  []int32
 	read  string
 	err   error
+	begun func() // the work
 }
 
 func (r *runner) ExecExecPaths(ctx context.Context, file, task mach.Port, flags int32, path, abspath string, argv, envp []byte, fds, ports []mach.Port, ints []int32, dealloc, destroy []mach.Port) error {
 	if r.err != nil {
 		return r.err
+	}
+	if r.begun != nil {
+		r.begun()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	b, err := proto.IORead(ctx, file, 0, 100)
 	if err != nil {
@@ -400,6 +407,15 @@ func TestExec(t *testing.T) {
 	if !slices.Equal(r.uids, []int32{3}) || r.flags != proto.EXEC_SECURE|proto.EXEC_NEWTASK || r.ports[1] != mach.Null || r.ports[0] == u.CWD {
 		t.Errorf("ran %+v", r)
 	}
+	prog.st.Mode &^= proto.S_ISUID
+	// The client is the task that is being filled: its rights go before it is done.
+	gone, cancel := context.WithCancel(ctx)
+	r.begun, r.argv = cancel, ""
+	_ = proto.FileExecPaths(gone, x, task, 0, "p", "/p", hurd.Argz("b"), nil, nil, ports(), make([]int32, 5), nil, nil)
+	if r.argv != "p /p b\x00" {
+		t.Errorf("of a client that has gone: ran %+v", r)
+	}
+	r.begun = nil
 	r.err = proto.EIO
 	if err := exec(x); !errors.Is(err, proto.EIO) {
 		t.Error(err)
