@@ -3499,6 +3499,23 @@ func DoorInfo(ctx context.Context, to mach.Port) (text []byte, err error) {
 	return
 }
 
+// DoorMap calls door_map (45203).
+func DoorMap(ctx context.Context, to mach.Port, file mach.Port) (memobjrd mach.Port, memobjwt mach.Port, err error) {
+	m := newRequest(ctx, 45203)
+	m.PutRight(file, mach.CopySend)
+	if err = call(ctx, to, m, "door_map"); err != nil {
+		return
+	}
+	var own taken
+	memobjrd = own.send(m)
+	memobjwt = own.send(m)
+	if err = end(ctx, m, &own, "door_map"); err != nil {
+		memobjrd = mach.Null
+		memobjwt = mach.Null
+	}
+	return
+}
+
 // Interface Rexec (section 0): programs that are run here for who is elsewhere: not the Hurd's, but this project's.
 
 // RexecStart calls rexec_start (45400).
@@ -3565,4 +3582,25 @@ func RexecSignal(ctx context.Context, to mach.Port, signal int32) error {
 		return err
 	}
 	return end(ctx, m, nil, "rexec_signal")
+}
+
+// Interface Pager (section 0): a memory object of this project's pager, besides what kernels say to it.
+
+// PagerInfo calls pager_info (45500).
+func PagerInfo(ctx context.Context, to mach.Port) (text []byte, err error) {
+	m := newRequest(ctx, 45500)
+	if err = call(ctx, to, m, "pager_info"); err != nil {
+		return
+	}
+	text = takeData(m)
+	if err = end(ctx, m, nil, "pager_info"); err != nil {
+	}
+	return
+}
+
+// PagerDetach calls pager_detach (45501).
+func PagerDetach(ctx context.Context, to mach.Port, control mach.Port) error {
+	m := newRequest(ctx, 45501)
+	m.PutRight(control, mach.CopySend)
+	return send(ctx, to, m, "pager_detach")
 }

@@ -4854,6 +4854,7 @@ type NetmsgDoorServer interface {
 	DoorGetroot(ctx context.Context, export string, dotdot mach.Port, uids []int32, gids []int32, flags int32) (doRetry int32, retryName string, file mach.Port, err error)
 	DoorReauth(ctx context.Context, file mach.Port, uids []int32, gids []int32) (newfile mach.Port, err error)
 	DoorInfo(ctx context.Context) (text []byte, err error)
+	DoorMap(ctx context.Context, file mach.Port) (memobjrd mach.Port, memobjwt mach.Port, err error)
 }
 
 // UnimplementedNetmsgDoor fails every routine of NetmsgDoor with [EOPNOTSUPP]. Servers embed it.
@@ -4870,6 +4871,10 @@ func (UnimplementedNetmsgDoor) DoorReauth(ctx context.Context, file mach.Port, u
 	return
 }
 func (UnimplementedNetmsgDoor) DoorInfo(ctx context.Context) (text []byte, err error) {
+	err = EOPNOTSUPP
+	return
+}
+func (UnimplementedNetmsgDoor) DoorMap(ctx context.Context, file mach.Port) (memobjrd mach.Port, memobjwt mach.Port, err error) {
 	err = EOPNOTSUPP
 	return
 }
@@ -4922,6 +4927,21 @@ func dispatchNetmsgDoor(ctx context.Context, server any, req, reply *mach.Messag
 			return err
 		}
 		putData(reply, text)
+		return nil
+	case 45203: // door_map
+		var own taken
+		file := own.send(req)
+		if req.End() != nil {
+			own.release(ctx)
+			return mach.MigBadArguments
+		}
+		memobjrd, memobjwt, err := s.DoorMap(ctx, file)
+		if err != nil {
+			own.release(ctx)
+			return err
+		}
+		reply.PutRight(memobjrd, mach.MoveSend)
+		reply.PutRight(memobjwt, mach.MoveSend)
 		return nil
 	}
 	return mach.MigBadID
@@ -5039,6 +5059,55 @@ func dispatchRexecJob(ctx context.Context, server any, req, reply *mach.Message)
 	return mach.MigBadID
 }
 
+// A PagerServer serves interface Pager (section 0): a memory object of this project's pager, besides what kernels say to it.
+type PagerServer interface {
+	PagerInfo(ctx context.Context) (text []byte, err error)
+	PagerDetach(ctx context.Context, control mach.Port) error
+}
+
+// UnimplementedPager fails every routine of Pager with [EOPNOTSUPP]. Servers embed it.
+type UnimplementedPager struct{}
+
+var _ PagerServer = UnimplementedPager{}
+
+func (UnimplementedPager) PagerInfo(ctx context.Context) (text []byte, err error) {
+	err = EOPNOTSUPP
+	return
+}
+func (UnimplementedPager) PagerDetach(ctx context.Context, control mach.Port) error {
+	return EOPNOTSUPP
+}
+
+func dispatchPager(ctx context.Context, server any, req, reply *mach.Message) error {
+	s := server.(PagerServer)
+	switch req.ID() {
+	case 45500: // pager_info
+		if req.End() != nil {
+			return mach.MigBadArguments
+		}
+		text, err := s.PagerInfo(ctx)
+		if err != nil {
+			return err
+		}
+		putData(reply, text)
+		return nil
+	case 45501: // pager_detach
+		var own taken
+		control := own.send(req)
+		if req.End() != nil {
+			own.release(ctx)
+			return mach.MigBadArguments
+		}
+		err := s.PagerDetach(ctx, control)
+		if err != nil {
+			own.release(ctx)
+			return err
+		}
+		return nil
+	}
+	return mach.MigBadID
+}
+
 // interfaces has the interfaces in the order of the description.
 var interfaces = [...]iface{
 	{"FS", func(x any) bool { _, ok := x.(FSServer); return ok }, dispatchFS},
@@ -5066,6 +5135,7 @@ var interfaces = [...]iface{
 	{"NetmsgDoor", func(x any) bool { _, ok := x.(NetmsgDoorServer); return ok }, dispatchNetmsgDoor},
 	{"Rexec", func(x any) bool { _, ok := x.(RexecServer); return ok }, dispatchRexec},
 	{"RexecJob", func(x any) bool { _, ok := x.(RexecJobServer); return ok }, dispatchRexecJob},
+	{"Pager", func(x any) bool { _, ok := x.(PagerServer); return ok }, dispatchPager},
 }
 
 // interfaceOf returns the index in interfaces of the one that has the routine id, or -1.
@@ -5115,12 +5185,14 @@ func interfaceOf(id int32) int {
 		return 20
 	case 45000, 45001, 45002, 45003:
 		return 21
-	case 45200, 45201, 45202:
+	case 45200, 45201, 45202, 45203:
 		return 22
 	case 45400, 45401:
 		return 23
 	case 45410, 45411:
 		return 24
+	case 45500, 45501:
+		return 25
 	}
 	return -1
 }

@@ -293,10 +293,13 @@ var stubs = []stub{
 	{45200, "door_getroot", []string{"string", "right", "ints", "ints", "i32"}, []string{"i32", "string", "S"}, true, DoorGetroot},
 	{45201, "door_reauth", []string{"cs", "ints", "ints"}, []string{"S"}, true, DoorReauth},
 	{45202, "door_info", nil, []string{"data"}, true, DoorInfo},
+	{45203, "door_map", []string{"cs"}, []string{"S", "S"}, true, DoorMap},
 	{45400, "rexec_start", []string{"i32", "cs", "string", "string", "data", "data", "rights", "rights", "ints"}, []string{"S", "i32"}, true, RexecStart},
 	{45401, "rexec_load", nil, []string{"string", "i32", "i32", "i64"}, true, RexecLoad},
 	{45410, "rexec_wait", []string{"i32"}, []string{"i32", "i32", "i32"}, true, RexecWait},
 	{45411, "rexec_signal", []string{"i32"}, nil, true, RexecSignal},
+	{45500, "pager_info", nil, []string{"data"}, true, PagerInfo},
+	{45501, "pager_detach", []string{"cs"}, nil, false, PagerDetach},
 }
 
 // recorder serves everything: it is given the arguments and returns the results.
@@ -1540,6 +1543,11 @@ func (x recorder) DoorInfo(ctx context.Context) (text []byte, err error) {
 	return
 }
 
+func (x recorder) DoorMap(ctx context.Context, file mach.Port) (memobjrd mach.Port, memobjwt mach.Port, err error) {
+	err = x.serve("door_map", []any{file}, &memobjrd, &memobjwt)
+	return
+}
+
 func (x recorder) RexecStart(ctx context.Context, flags int32, file mach.Port, path string, dir string, argv []byte, envp []byte, fdarray []mach.Port, portarray []mach.Port, intarray []int32) (job mach.Port, pid int32, err error) {
 	err = x.serve("rexec_start", []any{flags, file, path, dir, argv, envp, fdarray, portarray, intarray}, &job, &pid)
 	return
@@ -1557,4 +1565,13 @@ func (x recorder) RexecWait(ctx context.Context, seen int32) (serial int32, stat
 
 func (x recorder) RexecSignal(ctx context.Context, signal int32) error {
 	return x.serve("rexec_signal", []any{signal})
+}
+
+func (x recorder) PagerInfo(ctx context.Context) (text []byte, err error) {
+	err = x.serve("pager_info", nil, &text)
+	return
+}
+
+func (x recorder) PagerDetach(ctx context.Context, control mach.Port) error {
+	return x.serve("pager_detach", []any{control})
 }
