@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hurdlab/hurd"
+	"hurdlab/hurd/deathwatch"
 	"hurdlab/hurd/ports"
 	"hurdlab/hurd/proto"
 	"hurdlab/mach"
@@ -74,14 +75,15 @@ type FS struct {
 	listed  atomic.Int64   // entries of directories that are being read
 
 	opens   opens
-	deaths  deaths
-	renames mutex // from one directory to another
+	deaths  func() *deathwatch.Watcher // nil where there is no kernel to ask
+	renames mutex                      // from one directory to another
 
 	optionsMu sync.Mutex
 
 	mu         sync.Mutex
-	nodes      map[Node]*node     // those in use
-	translated map[*node]struct{} // with active translators
+	nodes      map[Node]*node          // those in use
+	translated map[*node]struct{}      // with active translators
+	watched    map[*sharedRight]func() // what takes back the watch for an active translator's death
 
 	execMu sync.Mutex
 	exec   *sharedRight // the exec server, if it has been found
@@ -102,8 +104,15 @@ func NewFS(c Config) (*FS, error) {
 	if c.FSType == 0 {
 		c.FSType = proto.FSTypeMisc
 	}
-	fs := &FS{config: c, ports: c.Ports, nodes: make(map[Node]*node), translated: make(map[*node]struct{}), began: time.Now(), gone: make(chan struct{}), left: make(chan struct{}, 1)}
+	fs := &FS{config: c, ports: c.Ports, nodes: make(map[Node]*node), translated: make(map[*node]struct{}), watched: make(map[*sharedRight]func()), began: time.Now(), gone: make(chan struct{}), left: make(chan struct{}, 1)}
 	fs.renames.init()
+	fs.deaths = sync.OnceValue(func() *deathwatch.Watcher {
+		w, err := deathwatch.New(context.Background())
+		if err != nil {
+			return nil // then a dead translator is noticed when it is next used
+		}
+		return w
+	})
 	fs.root = fs.get(c.Root, true)
 	return fs, nil
 }

@@ -179,10 +179,10 @@ func (fs *FS) settled(s *node, old, c *sharedRight) {
 		fs.translated[s] = struct{}{}
 		fs.mu.Unlock()
 		fs.active.Add(1)
-		fs.deaths.watch(c.port, s, func() { s.trans.forget(s, c) })
+		fs.watch(s, c)
 	}
 	if old != nil {
-		fs.deaths.ignore(old.port, s)
+		fs.unwatch(old)
 		if c == nil {
 			fs.mu.Lock()
 			delete(fs.translated, s)
@@ -191,6 +191,32 @@ func (fs *FS) settled(s *node, old, c *sharedRight) {
 		fs.active.Add(-1)
 		old.put()
 		s.put()
+	}
+}
+
+// watch has s forget its translator c when that dies.
+func (fs *FS) watch(s *node, c *sharedRight) {
+	w := fs.deaths()
+	if w == nil {
+		return
+	}
+	// With the lock, so that a death is not told before there is what takes
+	// the watch back.
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if stop, err := w.Watch(c.port, func() { go s.trans.forget(s, c) }); err == nil {
+		fs.watched[c] = stop
+	}
+}
+
+// unwatch takes back what watch did.
+func (fs *FS) unwatch(c *sharedRight) {
+	fs.mu.Lock()
+	stop := fs.watched[c]
+	delete(fs.watched, c)
+	fs.mu.Unlock()
+	if stop != nil {
+		stop()
 	}
 }
 

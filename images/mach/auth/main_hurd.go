@@ -7,7 +7,7 @@ import (
 
 	"hurdlab/hurd/ports"
 	"hurdlab/hurd/proto"
-	"hurdlab/images/mach/deathwatch"
+	"hurdlab/hurd/deathwatch"
 	"hurdlab/images/mach/startup"
 	"hurdlab/mach"
 )

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"hurdlab/hurd/proto"
-	"hurdlab/images/mach/deathwatch"
+	"hurdlab/hurd/deathwatch"
 	"hurdlab/mach"
 )
 

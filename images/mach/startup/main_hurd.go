@@ -9,7 +9,7 @@ import (
 
 	"hurdlab/hurd/ports"
 	"hurdlab/hurd/proto"
-	"hurdlab/images/mach/deathwatch"
+	"hurdlab/hurd/deathwatch"
 	"hurdlab/mach"
 )
 
