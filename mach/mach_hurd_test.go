@@ -5,7 +5,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -202,5 +204,16 @@ func TestHost(t *testing.T) {
 	t.Log(up, now)
 	if up <= 0 || up > time.Hour || info.CPUs < 1 || info.Memory < 16<<20 {
 		t.Error("implausible")
+	}
+}
+
+// A server's error is the system's own, with its text.
+func TestErrnoIsSyscalls(t *testing.T) {
+	err := mach.Errno(2).Err()
+	if !errors.Is(err, syscall.ENOENT) || !errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EPERM) {
+		t.Errorf("%v: is not ENOENT and fs.ErrNotExist alone", err)
+	}
+	if got, want := err.Error(), syscall.ENOENT.Error(); got != want {
+		t.Errorf("ENOENT reads %q, want %q", got, want)
 	}
 }

@@ -103,9 +103,9 @@ func addressOf(b []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.Sl
 
 const errnoIsHurd = true
 
-func errnoText(n int) string { return syscall.Errno(n).Error() }
+func errnoText(n int) string { return syscall.Errno(hurdErrno | n).Error() }
 
 func errnoIs(n int, target error) bool {
-	e := syscall.Errno(n)
+	e := syscall.Errno(hurdErrno | n)
 	return target == error(e) || e.Is(target)
 }
