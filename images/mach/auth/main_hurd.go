@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"syscall"
 
+	"hurdlab/hurd/deathwatch"
 	"hurdlab/hurd/ports"
 	"hurdlab/hurd/proto"
-	"hurdlab/hurd/deathwatch"
 	"hurdlab/images/mach/startup"
 	"hurdlab/mach"
 )

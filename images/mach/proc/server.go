@@ -7,9 +7,9 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"hurdlab/hurd/deathwatch"
 	"hurdlab/hurd/ports"
 	"hurdlab/hurd/proto"
-	"hurdlab/hurd/deathwatch"
 	"hurdlab/mach"
 )
 

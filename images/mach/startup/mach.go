@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"hurdlab/hurd/proto"
 	"hurdlab/hurd/deathwatch"
+	"hurdlab/hurd/proto"
 	"hurdlab/mach"
 )
 
