@@ -98,6 +98,9 @@ func (o *Object) serve(p *page) bool {
 		o.changed(p)
 	} else {
 		o.supply(c, p.n, d, ForbidWrite)
+		if p.data == nil && !w.asked { // somebody else's load: what is around it is for this one as well
+			o.loadFor(c, p.n, o.around(c, p.n))
+		}
 	}
 	o.stamp(p)
 	o.pop(p)
@@ -253,16 +256,22 @@ func (o *Object) load(p *page, w *want) {
 	}
 	w.asked = true
 	p.alone = false
+	o.loadFor(w.c, p.n, r)
+}
+
+// loadFor asks the store for the pages of a range that are not being loaded; those
+// but one are supplied to the client without having been asked for.
+func (o *Object) loadFor(c *client, asked int64, r Range) {
 	start := len(o.actions)
 	for n := r.First; n < r.End(); n++ {
 		q := o.active[n]
 		if q == nil {
 			q = o.activate(n)
 		}
-		if n != p.n && !slices.Contains(q.ahead, w.c) {
-			q.ahead = append(q.ahead, w.c)
+		if n != asked && !slices.Contains(q.ahead, c) {
+			q.ahead = append(q.ahead, c)
 		}
-		if q.loading {
+		if q.loading || q.fresh != nil {
 			continue
 		}
 		q.loading = true
@@ -284,7 +293,7 @@ func (o *Object) around(c *client, n int64) Range {
 			return false
 		}
 		q := o.active[n]
-		return q == nil || len(q.queue) == 0 && len(q.parked) == 0 && !q.recalls() && q.data == nil && q.writing == nil && q.bad == nil && !q.stale && q.fresh == nil
+		return q == nil || len(q.queue) == 0 && len(q.parked) == 0 && !q.recalls() && q.data == nil && q.writing == nil && q.bad == nil && !q.stale
 	}
 	first, end := n, n+int64(o.config.Cluster)
 	if n == c.expect {

@@ -132,7 +132,9 @@ func (t *holdings) put(page int64, h holding) {
 	}
 	if *w == 0 {
 		if c.used--; c.used == 0 {
-			delete(t.chunks, n)
+			if delete(t.chunks, n); len(t.chunks) == 0 { // maps do not shrink
+				t.chunks = make(map[int64]*chunk)
+			}
 		}
 	}
 }
@@ -167,8 +169,8 @@ func (t *holdings) release(k uint32) {
 	}
 	delete(t.index, x.key())
 	*x = holdingKind{}
-	if len(t.index) == 0 {
-		t.kinds, t.free = t.kinds[:1], nil
+	if len(t.index) == 0 { // B2
+		t.kinds, t.index, t.free = make([]holdingKind, 1), make(map[string]uint32), nil
 		return
 	}
 	t.free = append(t.free, k)
