@@ -11,9 +11,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -89,76 +87,20 @@ func fails(ctx context.Context, script string) string {
 // is none.
 func pidOf(ctx context.Context, command string) int {
 	GinkgoHelper()
-	for line := range strings.Lines(sh(ctx, "ps")) {
-		f := strings.Fields(line)
-		if len(f) > 7 && strings.Contains(strings.Join(f[7:], " "), command) {
-			pid, err := strconv.Atoi(f[0])
-			Expect(err).NotTo(HaveOccurred(), "%s", line)
-			return pid
-		}
-	}
-	return 0
+	return harness.Pid(ctx, l.Nodes()[0], command)
 }
 
-// A census counts what the tasks of a node have: the tool tasks tells.
-type census struct {
-	tasks int
-	total belongings
-	of    map[string]belongings // by the task's process and command
-}
-
-// belongings are what a task has: names of ports, threads, kB in memory.
-type belongings struct{ ports, threads, resident int }
-
-func (c census) String() string {
-	return fmt.Sprintf("%d tasks, %d ports, %d threads, %d kB", c.tasks, c.total.ports, c.total.threads, c.total.resident)
-}
-
-var (
-	taskLine   = regexp.MustCompile(`^ *(\d+) ports +(\d+) threads +(\d+)k resident +\d+k virtual +(.*)$`)
-	totalsLine = regexp.MustCompile(`^(\d+) tasks, (\d+) ports, (\d+) threads, (\d+)k resident$`)
-)
-
-func count(ctx context.Context) census {
+// count counts what the tasks of the node have.
+func count(ctx context.Context) harness.Census {
 	GinkgoHelper()
-	// The server of pipes starts with the first.
-	sh(ctx, "echo | cat")
-	out := sh(ctx, "tasks")
-	c := census{of: make(map[string]belongings)}
-	number := func(s string) int {
-		n, err := strconv.Atoi(s)
-		Expect(err).NotTo(HaveOccurred())
-		return n
-	}
-	for line := range strings.Lines(out) {
-		line = strings.TrimSuffix(line, "\n")
-		if m := taskLine.FindStringSubmatch(line); m != nil {
-			c.of[m[4]] = belongings{number(m[1]), number(m[2]), number(m[3])}
-		} else if m := totalsLine.FindStringSubmatch(line); m != nil {
-			c.tasks, c.total = number(m[1]), belongings{number(m[2]), number(m[3]), number(m[4])}
-		}
-	}
-	Expect(c.tasks).NotTo(BeZero(), "%s", out)
-	return c
+	return harness.Count(ctx, l.Nodes()[0])
 }
 
 // settles waits until a node has no more tasks than before, and not more than
 // slack ports more in any task that was there before.
-func settles(ctx context.Context, before census, slack int) {
+func settles(ctx context.Context, before harness.Census, slack int) {
 	GinkgoHelper()
-	Eventually(ctx, func() string {
-		now := count(ctx)
-		var more []string
-		if now.tasks > before.tasks {
-			more = append(more, fmt.Sprintf("%d tasks, %d before", now.tasks, before.tasks))
-		}
-		for who, has := range now.of {
-			if had, ok := before.of[who]; ok && has.ports > had.ports+slack {
-				more = append(more, fmt.Sprintf("%s has %d ports, %d before", who, has.ports, had.ports))
-			}
-		}
-		return strings.Join(more, "; ")
-	}).WithTimeout(time.Minute).Should(BeEmpty())
+	Eventually(ctx, func() string { return before.More(count(ctx), slack) }).WithTimeout(time.Minute).Should(BeEmpty())
 }
 
 // rests repeats something until the memory of the node comes to rest, as it
@@ -170,7 +112,7 @@ func settles(ctx context.Context, before census, slack int) {
 func rests(ctx context.Context, what string, limit int, do func(i int)) {
 	GinkgoHelper()
 	const window, repetitions = 2, 8
-	seen := []census{count(ctx)}
+	seen := []harness.Census{count(ctx)}
 	var growth []string
 	for i := range repetitions {
 		do(i)
@@ -181,9 +123,9 @@ func rests(ctx context.Context, what string, limit int, do func(i int)) {
 		}
 		now, was := seen[len(seen)-1], seen[len(seen)-1-window]
 		growth = nil
-		for who, has := range now.of {
-			if had, ok := was.of[who]; ok && has.resident-had.resident > limit {
-				growth = append(growth, fmt.Sprintf("%s: %d kB", who, has.resident-had.resident))
+		for who, has := range now.Of {
+			if had, ok := was.Of[who]; ok && has.Resident-had.Resident > limit {
+				growth = append(growth, fmt.Sprintf("%s: %d kB", who, has.Resident-had.Resident))
 			}
 		}
 		if growth == nil {
@@ -192,7 +134,7 @@ func rests(ctx context.Context, what string, limit int, do func(i int)) {
 	}
 	var figures strings.Builder
 	fmt.Fprintln(&figures, "kB in memory, at first and each time after", what)
-	row := func(name string, resident func(census) (int, bool)) {
+	row := func(name string, resident func(harness.Census) (int, bool)) {
 		for _, c := range seen {
 			if n, ok := resident(c); ok {
 				fmt.Fprintf(&figures, "%7d", n)
@@ -202,9 +144,9 @@ func rests(ctx context.Context, what string, limit int, do func(i int)) {
 		}
 		fmt.Fprintln(&figures, " ", name)
 	}
-	row("the node", func(c census) (int, bool) { return c.total.resident, true })
-	for _, who := range slices.Sorted(maps.Keys(seen[len(seen)-1].of)) {
-		row(who, func(c census) (int, bool) { b, ok := c.of[who]; return b.resident, ok })
+	row("the node", func(c harness.Census) (int, bool) { return c.Total.Resident, true })
+	for _, who := range slices.Sorted(maps.Keys(seen[len(seen)-1].Of)) {
+		row(who, func(c harness.Census) (int, bool) { b, ok := c.Of[who]; return b.Resident, ok })
 	}
 	AddReportEntry("memory", figures.String())
 	Expect(growth).To(BeEmpty(), "more than %d kB more in the last two of %d times:\n%s", limit, len(seen)-1, figures.String())
