@@ -6,7 +6,14 @@
 // 64 bytes over one TCP connection to it, so that what else the machines do
 // changes both alike. That is what ratio is of.
 //
-// For each file it prints a line of JSON: the median time of io_get_openmodes, the
+//	remotebench [-rounds N] [-tls] -9p NODE DIRECTORY
+//	remotebench [-tls] -serve DIRECTORY
+//
+// compares listing a mounted directory, and asking for the attributes of each file,
+// with the same by 9P2000.L: NODE runs the second of these for the same directory. The
+// two take turns. With -tls, 9P goes over netmsg's own transport, with its keys.
+//
+// For each file the first prints a line of JSON: the median time of io_get_openmodes, the
 // smallest call there is, one at a time; calls a second with eight under way; and
 // the rate at which the file is read in pieces of 128 KB, and again until so many
 // bytes have been read.
@@ -44,7 +51,28 @@ func main() {
 	rounds := flag.Int("rounds", 500, "`calls` to measure")
 	bytes := flag.Int64("bytes", 0, "`bytes` to read")
 	tcp := flag.String("tcp", "", "`address` of a server of program tcp")
+	nine := flag.String("9p", "", "`node` that serves the directory by 9P")
+	dir := flag.String("serve", "", "`directory` to serve by 9P")
+	secure := flag.Bool("tls", false, "9P over netmsg's transport")
 	flag.Parse()
+	var err error
+	switch {
+	case *dir != "":
+		err = serve(context.Background(), *dir, *secure)
+	case *nine != "":
+		if flag.NArg() != 1 {
+			err = fmt.Errorf("want one directory, not %q", flag.Args())
+			break
+		}
+		err = compare(context.Background(), flag.Arg(0), *nine, *secure, *rounds)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "remotebench:", err)
+		os.Exit(1)
+	}
+	if *dir != "" || *nine != "" {
+		return
+	}
 	for _, file := range flag.Args() {
 		r, err := measure(context.Background(), file, *tcp, *rounds, *bytes)
 		if err != nil {
