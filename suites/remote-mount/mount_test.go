@@ -4,7 +4,8 @@
 // fails.
 //
 //	hurdlab test suites/remote-mount
-//	hurdlab test suites/remote-mount --timeout 2h -- -all    # every case of the conformance suite
+//	hurdlab test suites/remote-mount --timeout 2h -- -all     # every case of the conformance suite
+//	hurdlab test suites/remote-mount --timeout 2h -- -full    # as many files, mounts and sessions as there are to be lost
 package remotemount
 
 import (
@@ -30,6 +31,17 @@ func TestSuite(t *testing.T) { harness.Run(t, "remote mount") }
 // all: an emulated node takes some two seconds a case, most of it for the hundred
 // calls that go to the other node and back.
 var all = flag.Bool("all", false, "run every case of the conformance suite, which takes half an hour, not a quarter of them")
+
+// full: the counts that are to come back to where they were are those of long use.
+var full = flag.Bool("full", false, "10,000 files, 1,000 mounts and 100 lost sessions in place of 1,000, 20 and 10")
+
+// scaled is the number for a quick run, or that for a full one.
+func scaled(quick, all int) int {
+	if *full {
+		return all
+	}
+	return quick
+}
 
 // programs are the programs of the specs, in /bin of each node.
 var programs = []string{
@@ -90,13 +102,7 @@ func start(ctx context.Context, node int, script string) (wait func() (string, l
 // kill kills the process on a node whose command line has a text.
 func kill(ctx context.Context, node int, command string) {
 	GinkgoHelper()
-	for line := range strings.Lines(on(ctx, node, "ps")) {
-		if f := strings.Fields(line); strings.Contains(line, command) {
-			on(ctx, node, "kill -KILL "+f[0])
-			return
-		}
-	}
-	Fail(fmt.Sprintf("node%d runs no %s", node, command))
+	harness.Kill(ctx, l.Nodes()[node-1], command)
 }
 
 // mounted waits until a node has another's files, as after a fault.

@@ -6,7 +6,13 @@
 //	mountload treecheck ...                 checks the tree, and prints ok
 //	mountload append -n N -name NAME FILE   appends N lines, each with one write
 //	mountload open -n N FILE                opens, reads and closes it N times
+//	mountload together -n N FILE            opens it N times, reads from each, and closes all
+//	mountload keep -n N FILE                opens it N times, says so in /tmp/held, waits for /tmp/go
 //	mountload hold FILE                     opens it, says so in /tmp/held, waits for /tmp/go, prints it
+//	mountload churn -n N -patient FILE      opens it N times, reads from each and closes all, until /tmp/go is there;
+//	                                        prints how often, how many errors there were, and the longest time;
+//	                                        ends at the first error unless it is patient
+//	mountload list -n N DIR                 lists the directory and each file's attributes N times
 //	mountload hello                         prints hello
 //
 // It knows nothing of mounts, so that the same runs on a local directory.
@@ -31,6 +37,7 @@ type options struct {
 	files, deep int
 	n           int
 	name        string
+	patient     bool
 }
 
 func main() {
@@ -45,11 +52,14 @@ func main() {
 	flags.IntVar(&o.deep, "depth", 10, "of the tree")
 	flags.IntVar(&o.n, "n", 100, "how often")
 	flags.StringVar(&o.name, "name", "x", "at the beginning of lines")
+	flags.BoolVar(&o.patient, "patient", false, "go on after errors")
 	flags.Parse(os.Args[2:])
 	file := flags.Arg(0)
 	verbs := map[string]func(string, options) error{
-		"make": makeFile, "check": check, "tree": tree, "treecheck": treeCheck, "append": appendLines, "open": open, "hold": hold,
-		"hello": func(string, options) error { _, err := fmt.Println("hello"); return err },
+		"make": makeFile, "check": check, "tree": tree, "treecheck": treeCheck, "append": appendLines, "open": open, "hold": hold, "churn": churn, "keep": keep,
+		"together": func(file string, o options) error { return openMany(file, o.n, nil) },
+		"list":     list,
+		"hello":    func(string, options) error { _, err := fmt.Println("hello"); return err },
 	}
 	verb, ok := verbs[os.Args[1]]
 	if !ok && len(os.Args) == 2 {
@@ -202,12 +212,91 @@ func hold(file string, o options) error {
 	if err := os.WriteFile("/tmp/held", []byte("open\n"), 0o644); err != nil {
 		return err
 	}
-	for {
-		if _, err := os.Stat("/tmp/go"); err == nil {
-			break
-		}
+	for !told() {
 		time.Sleep(50 * time.Millisecond)
 	}
 	_, err = io.Copy(os.Stdout, f)
 	return err
+}
+
+// told reports whether it is said to go on, or to end.
+func told() bool {
+	_, err := os.Stat("/tmp/go")
+	return err == nil
+}
+
+func churn(file string, o options) error {
+	var rounds, failed int
+	var longest time.Duration
+	for !told() {
+		start := time.Now()
+		err := openMany(file, o.n, nil)
+		longest = max(longest, time.Since(start))
+		rounds++
+		if err == nil {
+			continue
+		}
+		failed++
+		if !o.patient {
+			return fmt.Errorf("round %d, after %v: %w", rounds, time.Since(start), err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	fmt.Printf("%d rounds, %d errors, longest %d ms\n", rounds, failed, longest.Milliseconds())
+	return nil
+}
+
+func keep(file string, o options) error {
+	return openMany(file, o.n, func() error {
+		if err := os.WriteFile("/tmp/held", []byte("open\n"), 0o644); err != nil {
+			return err
+		}
+		for !told() {
+			time.Sleep(50 * time.Millisecond)
+		}
+		return nil
+	})
+}
+
+// openMany opens a file n times, reads from each, does something if it is not nil, and
+// closes all.
+func openMany(file string, n int, do func() error) (err error) {
+	var open []*os.File
+	defer func() {
+		for _, f := range open {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	for range n {
+		f, err := os.Open(file)
+		if err != nil {
+			return err
+		}
+		open = append(open, f)
+	}
+	b := make([]byte, 16)
+	for _, f := range open {
+		if _, err := f.Read(b); err != nil {
+			return err
+		}
+	}
+	if do != nil {
+		return do()
+	}
+	return nil
+}
+
+func list(dir string, o options) error {
+	for range o.n {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if _, err := e.Info(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
