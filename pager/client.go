@@ -33,7 +33,7 @@ type client struct {
 func (c *client) empty() {
 	for _, m := range c.out {
 		if s, ok := m.(MsgSupply); ok {
-			c.port.o.pager.config.Memory.Free(s.Data)
+			c.port.o.pager.memory.Free(s.Data)
 		}
 	}
 	c.out = nil

@@ -1,11 +1,54 @@
 package pager
 
 import (
+	"sync"
+
 	"hurdlab/mach/vmem"
 	"hurdlab/pager/coherence"
 )
 
 var defaultMemory Memory = vmem.Memory{}
+
+// spare keeps single pages that were given back for those that are needed next: most
+// of what moves between kernels is one page at a time, and the kernel's merging of
+// neighbouring regions makes memory that comes and goes dear.
+type spare struct {
+	mem  Memory
+	mu   sync.Mutex
+	list [][]byte
+}
+
+// maxSpare is how many.
+const maxSpare = 64
+
+func (s *spare) Alloc(n int) ([]byte, error) {
+	if n == PageSize {
+		s.mu.Lock()
+		if k := len(s.list); k > 0 {
+			b := s.list[k-1]
+			s.list[k-1] = nil
+			s.list = s.list[:k-1]
+			s.mu.Unlock()
+			clear(b)
+			return b, nil
+		}
+		s.mu.Unlock()
+	}
+	return s.mem.Alloc(n)
+}
+
+func (s *spare) Free(b []byte) {
+	if len(b) == PageSize {
+		s.mu.Lock()
+		if len(s.list) < maxSpare {
+			s.list = append(s.list, b)
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+	}
+	s.mem.Free(b)
+}
 
 // A chunk is memory of pages that came together, and can go away together.
 type chunk struct {
@@ -42,7 +85,7 @@ func (c *chunk) data() []coherence.Data {
 // discard gives back a page.
 func (o *Object) discard(p *page) {
 	if p.chunk.left--; p.chunk.left == 0 {
-		o.pager.config.Memory.Free(p.chunk.mem)
+		o.pager.memory.Free(p.chunk.mem)
 	}
 }
 
@@ -59,7 +102,7 @@ func (o *Object) gather(data []coherence.Data, final bool) ([]byte, error) {
 			return c.mem, nil
 		}
 	}
-	b, err := o.pager.config.Memory.Alloc(len(data) * PageSize)
+	b, err := o.pager.memory.Alloc(len(data) * PageSize)
 	for i, d := range data {
 		p := d.(*page)
 		if err == nil {

@@ -391,7 +391,7 @@ func (o *Object) aside(c *client, do func() (then func())) {
 // fetch copies the memory of a message, which may be anybody's, and takes what it says.
 func (o *Object) fetch(c *client, e dataReturn) {
 	o.aside(c, func() func() {
-		b, err := o.pager.config.Kernel.Copy(e.addr, e.n, o.pager.config.Memory)
+		b, err := o.pager.config.Kernel.Copy(e.addr, e.n, o.pager.memory)
 		return func() {
 			if err != nil {
 				o.count.lost.Add(uint64(e.n / PageSize))
@@ -479,7 +479,7 @@ func (o *Object) tell(id coherence.Client, m any) {
 	c := o.clients[id]
 	if c == nil || c.gone {
 		if s, ok := m.(MsgSupply); ok {
-			o.pager.config.Memory.Free(s.Data)
+			o.pager.memory.Free(s.Data)
 		}
 		return
 	}
@@ -641,13 +641,13 @@ func (o *Object) serve(j job) (done func(*Object)) {
 
 // load reads pages.
 func (o *Object) load(r coherence.Range) ([]coherence.Data, error) {
-	b, err := o.pager.config.Memory.Alloc(int(r.N) * PageSize)
+	b, err := o.pager.memory.Alloc(int(r.N) * PageSize)
 	if err != nil {
 		return nil, err
 	}
 	off := r.First * PageSize
 	if n, err := o.config.Store.ReadAt(b, off); n < len(b) && int64(n) < o.config.Store.Size()-off {
-		o.pager.config.Memory.Free(b)
+		o.pager.memory.Free(b)
 		if err == nil {
 			err = proto.EIO
 		}

@@ -79,6 +79,7 @@ type Memory interface {
 // A Pager is what objects of one server share.
 type Pager struct {
 	config Config
+	memory Memory
 	start  time.Time
 }
 
@@ -99,7 +100,7 @@ func New(c Config) *Pager {
 	if c.Log == nil {
 		c.Log = func(string, ...any) {}
 	}
-	return &Pager{config: c, start: time.Now()}
+	return &Pager{config: c, memory: &spare{mem: c.Memory}, start: time.Now()}
 }
 
 // counters count what happens.

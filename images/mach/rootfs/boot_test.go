@@ -52,7 +52,7 @@ func newWorld(t *testing.T) *world {
 	}
 	devices := MemoryDevices()
 	devices[DevConsole] = devices[DevNull]
-	tree := New(Config{MaxBytes: 1 << 20, MaxInodes: 100, Ports: w.k, Devices: devices, kernel: newFakeKernel(nil, nil)})
+	tree := New(Config{MaxBytes: 1 << 20, MaxInodes: 100, Ports: w.k, Devices: devices, rights: &countRights{}})
 	if err := tree.MakeDevices(); err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ const (
 )
 
 func newTree() *Tree {
-	return New(Config{MaxBytes: 1 << 20, MaxInodes: 100, Devices: MemoryDevices(), kernel: newFakeKernel(nil, nil)})
+	return New(Config{MaxBytes: 1 << 20, MaxInodes: 100, Devices: MemoryDevices(), rights: &countRights{}})
 }
 
 // special makes a node of the type in the root directory.

@@ -12,62 +12,25 @@ import (
 	"hurdlab/mach/vmem"
 )
 
-// machKernel is the kernel.
-type machKernel struct{}
-
-var _ kernel = machKernel{}
-
-func (machKernel) Ready(control mach.Port) error {
-	// The kernel keeps pages of what is not mapped: programs are started again
-	// and again. Private copies are made when somebody writes, page by page.
-	return mach.MemoryObjectReady(control, true, mach.CopyDelay)
+// rights is what a tree does with rights to ports of others.
+type rights interface {
+	// Copy makes another send right of one. It fails if the port is dead.
+	Copy(p mach.Port) error
+	// Release gives back send rights.
+	Release(p ...mach.Port)
 }
 
-func (machKernel) Supply(control mach.Port, off int64, n int, lock mach.Prot, fill func([]byte) error) error {
-	b, err := vmem.Memory{}.Alloc(n)
-	if err != nil {
-		return err
-	}
-	if err := fill(b); err != nil {
-		vmem.Memory{}.Free(b)
-		return err
-	}
-	return mach.MemoryObjectDataSupplyMemory(control, uintptr(off), vmem.Addr(b), n, lock, false, mach.Null)
-}
+// machRights are those of this task.
+type machRights struct{}
 
-func (machKernel) Error(control mach.Port, off int64, n int) error {
-	return mach.MemoryObjectDataError(control, uintptr(off), uintptr(n), mach.KernMemoryError)
-}
-
-func (machKernel) Lock(control mach.Port, off int64, n int, ret mach.Return, flush bool, lock mach.Prot, reply mach.Port) error {
-	return mach.MemoryObjectLockRequest(control, uintptr(off), uintptr(n), ret, flush, lock, reply)
-}
-
-func (machKernel) Forget(control mach.Port) error {
-	return mach.MemoryObjectChangeAttributes(control, false, mach.CopyDelay, mach.Null)
-}
-
-func (machKernel) ReadOnly(object mach.Port) (mach.Port, error) {
-	const all = ^uintptr(0)
-	return mach.MemoryObjectCreateProxy(mach.TaskSelf(), mach.ProtRead|mach.ProtExec, object, 0, all)
-}
-
-func (machKernel) Copy(p mach.Port) error {
+func (machRights) Copy(p mach.Port) error {
 	return mach.PortModRefs(mach.TaskSelf(), p, mach.RightSend, 1)
 }
 
-func (machKernel) Release(ports ...mach.Port) {
+func (machRights) Release(ports ...mach.Port) {
 	for _, p := range ports {
 		if p.Valid() {
 			_ = mach.Deallocate(p) // a dead name is one, too
-		}
-	}
-}
-
-func (machKernel) Destroy(ports ...mach.Port) {
-	for _, p := range ports {
-		if p.Valid() {
-			_ = mach.DestroyReceive(p)
 		}
 	}
 }
@@ -192,6 +155,6 @@ func OpenTime(ctx context.Context, master mach.Port) (Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("map device time: %w", err)
 	}
-	d := &timeDevice{page, func(context.Context) (mach.Port, error) { return object, machKernel{}.Copy(object) }}
+	d := &timeDevice{page, func(context.Context) (mach.Port, error) { return object, machRights{}.Copy(object) }}
 	return func(context.Context, int32) (translator.File, error) { return d, nil }, nil
 }

@@ -13,6 +13,7 @@ import (
 	"hurdlab/hurd/translator"
 	"hurdlab/images/mach/memfs"
 	"hurdlab/mach"
+	"hurdlab/pager"
 )
 
 // Config is what a Tree is made of.
@@ -35,9 +36,19 @@ type Config struct {
 	// Now is the clock; nil for [time.Now].
 	Now func() time.Time
 
-	// kernel is what memory objects speak to; nil for the real one.
-	kernel kernel
+	// Watch tells when kernels that map files die: [deathwatch.Watcher.Watch]. May be nil.
+	Watch func(control mach.Port, dead func()) (stop func(), err error)
+	// Log is told what nobody else is; nil drops it.
+	Log func(format string, args ...any)
+
+	// rights, kernel and memory are the real ones if they are nil.
+	rights rights
+	kernel pager.Kernel
+	memory pager.Memory
 }
+
+// pageSize is the size of a page of a file.
+const pageSize = memfs.PageSize
 
 // A Device opens a device for the O_ flags.
 type Device func(ctx context.Context, flags int32) (translator.File, error)
@@ -46,17 +57,19 @@ type Device func(ctx context.Context, flags int32) (translator.File, error)
 type Tree struct {
 	config Config
 	files  *memfs.FS
-	kernel kernel
+	rights rights
+	pager  *pager.Pager
 	// buffered is how many bytes are in fifos.
 	buffered atomic.Int64
 }
 
 // New returns a tree that has an empty root directory.
 func New(c Config) *Tree {
-	t := &Tree{config: c, kernel: c.kernel}
-	if t.kernel == nil {
-		t.kernel = machKernel{}
+	t := &Tree{config: c, rights: c.rights}
+	if t.rights == nil {
+		t.rights = machRights{}
 	}
+	t.pager = pager.New(pager.Config{Ports: c.Ports, Kernel: c.kernel, Memory: c.memory, Watch: c.Watch, Log: c.Log})
 	t.files = memfs.New(memfs.Config{
 		Memory: c.Memory, MaxBytes: c.MaxBytes, MaxInodes: c.MaxInodes,
 		Generation: c.Generation, Now: c.Now, Freed: t.freed,
@@ -98,7 +111,7 @@ func (t *Tree) newFile(n *memfs.Inode, kind uint32) translator.Node {
 // freed lets go of what a node had beside its inode.
 func (t *Tree) freed(_ uint64, aux any) {
 	if s, ok := aux.(*sockNode); ok && s.addr.Valid() {
-		t.kernel.Release(s.addr)
+		t.rights.Release(s.addr)
 	}
 }
 
@@ -316,11 +329,9 @@ type regNode struct {
 	fileNode
 
 	mu sync.Mutex
-	// object shows the contents to who maps them: made by the first. port is
-	// its port as long as anybody has a right to it, which has a reference to
-	// the inode.
-	object *object
-	port   ports.Port
+	// object shows the contents to who maps them: made by the first. As long as
+	// anybody has a right to it, it has a reference to the inode.
+	object *pager.Object
 }
 
 var (
@@ -332,17 +343,17 @@ var (
 	_ translator.Changeling = (*regNode)(nil)
 )
 
-// Release gives back a reference. The kernel keeps pages of files that nobody
-// maps; of one without a name nobody will.
+// Release gives back a reference. Kernels keep pages of files that nobody maps; of one
+// without a name nobody will.
 func (n *regNode) Release() {
 	if o := n.mapped(); o != nil && n.inode.Stat().Nlink == 0 {
-		o.forget()
+		o.Cache(false)
 	}
 	n.fileNode.Release()
 }
 
 // mapped returns the memory object, nil if there never was one.
-func (n *regNode) mapped() *object {
+func (n *regNode) mapped() *pager.Object {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.object
@@ -352,11 +363,11 @@ func (n *regNode) mapped() *object {
 // of who maps them, too.
 func (n *regNode) SetSpecial(ctx context.Context, typ, rdev uint32, target string) error {
 	set := func() error { return n.fileNode.SetSpecial(ctx, typ, rdev, target) }
-	return n.change(func(o *object) error { return o.changeSize(ctx, 0, set) }, set)
+	return n.change(func(o *pager.Object) error { return o.SetSize(ctx, 0, set) }, set)
 }
 
 // change changes contents: by how, if there is a memory object, or else by fn.
-func (n *regNode) change(how func(*object) error, fn func() error) error {
+func (n *regNode) change(how func(*pager.Object) error, fn func() error) error {
 	n.mu.Lock()
 	o := n.object
 	if o == nil {
@@ -367,15 +378,18 @@ func (n *regNode) change(how func(*object) error, fn func() error) error {
 	return how(o)
 }
 
-func (n *regNode) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
-	if o := n.mapped(); o != nil {
-		if err := o.sync(ctx, off, int64(len(p))); err != nil {
-			return 0, err
+func (n *regNode) ReadAt(ctx context.Context, p []byte, off int64) (k int, err error) {
+	read := func() error {
+		k, err = n.inode.ReadAt(p, off)
+		if err == io.EOF {
+			err = nil
 		}
+		return err
 	}
-	k, err := n.inode.ReadAt(p, off)
-	if err == io.EOF {
-		err = nil
+	if o := n.mapped(); o != nil {
+		err = o.Read(ctx, off, int64(len(p)), read)
+	} else {
+		err = read()
 	}
 	if err == nil {
 		n.inode.Accessed()
@@ -388,7 +402,7 @@ func (n *regNode) WriteAt(ctx context.Context, p []byte, off int64) (k int, err 
 		k, err = n.inode.WriteAt(p, off)
 		return err
 	}
-	err = n.change(func(o *object) error { return o.changeWrite(ctx, off, int64(len(p)), write) }, write)
+	err = n.change(func(o *pager.Object) error { return o.Write(ctx, off, int64(len(p)), write) }, write)
 	return k, err
 }
 
@@ -397,87 +411,25 @@ func (n *regNode) SetSize(ctx context.Context, size int64) error {
 		return proto.EINVAL
 	}
 	set := func() error { return n.inode.SetSize(size) }
-	return n.change(func(o *object) error { return o.changeSize(ctx, size, set) }, set)
+	return n.change(func(o *pager.Object) error { return o.SetSize(ctx, size, set) }, set)
 }
 
 func (n *regNode) Sync(ctx context.Context, wait bool) error {
 	if o := n.mapped(); o != nil && wait {
-		return o.sync(ctx, 0, lastPage*pageSize)
+		return o.Sync(ctx, 0, pager.LastPage*pageSize)
 	}
 	return nil
 }
 
-// Map returns the memory object, or what shows it for reading only: a proxy of
-// the kernel's, by which nobody can speak to this pager.
+// Map returns a right to the memory object.
 func (n *regNode) Map(_ context.Context, prot mach.Prot) (mach.Port, error) {
-	right, err := n.memory()
-	if err != nil || prot&mach.ProtWrite != 0 {
-		return right, err
-	}
-	proxy, err := n.tree.kernel.ReadOnly(right)
-	n.tree.kernel.Release(right)
-	return proxy, err
-}
-
-// memory returns a right to the port of the memory object.
-func (n *regNode) memory() (mach.Port, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.object == nil {
-		n.object = newObject(n.tree.kernel, n.inode)
+		n.object = n.tree.pager.NewObject(pager.ObjectConfig{
+			Store: n.inode, Quick: true, Reserve: true,
+			Held: func() { n.inode.Hold() }, Left: n.inode.Release,
+		})
 	}
-	if n.port != nil {
-		right, err := n.port.Right()
-		if err == nil {
-			return right, nil
-		}
-		n.ended() // just now
-	}
-	var port ports.Port
-	port, err := n.tree.config.Ports.Export(pagerHandler{n.object}, ports.Options{
-		Serial: true,
-		Gone: func() {
-			n.mu.Lock()
-			if n.port == port {
-				n.ended()
-			}
-			n.mu.Unlock()
-			n.inode.Release()
-		},
-	})
-	if err != nil {
-		return mach.Null, err
-	}
-	n.object.setPort(port.Name())
-	right, err := port.Right()
-	if err != nil {
-		port.Close()
-		return mach.Null, err
-	}
-	n.port = port
-	n.inode.Hold()
-	return right, nil
-}
-
-// ended notes that nobody has a right to the port of the memory object.
-func (n *regNode) ended() {
-	n.port = nil
-	n.object.handle(gone{})
-}
-
-// A pagerHandler serves the port of a memory object.
-type pagerHandler struct{ object *object }
-
-// Handle does what a message says. None is answered.
-func (h pagerHandler) Handle(_ context.Context, req, _ *mach.Message) error {
-	event, err := mach.TakePager(req)
-	switch {
-	case event == nil && err == nil:
-		return mach.MigBadID
-	case err != nil:
-		h.object.discard(event)
-		return mach.MigBadArguments
-	}
-	h.object.handle(event)
-	return mach.NoReply
+	return n.object.Right(prot&mach.ProtWrite == 0)
 }

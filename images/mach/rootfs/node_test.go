@@ -4,26 +4,25 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 
 	"hurdlab/hurd/ports/portstest"
 	"hurdlab/hurd/proto"
 	"hurdlab/hurd/translator"
-	"hurdlab/internal/reference"
 	"hurdlab/mach"
 	"hurdlab/mach/wire"
+	"hurdlab/pager"
 )
 
-// A countKernel counts the rights that it is given back.
-type countKernel struct {
-	*fakeKernel
+// countRights are rights that are counted.
+type countRights struct {
 	ports    *portstest.Kernel // or nil
 	released int
 	gone     map[mach.Port]bool // dead ports
-	forgot   int
 }
 
-func (k *countKernel) count(list []mach.Port) {
+func (k *countRights) Release(list ...mach.Port) {
 	for _, p := range list {
 		if p.Valid() {
 			k.released++
@@ -34,154 +33,50 @@ func (k *countKernel) count(list []mach.Port) {
 	}
 }
 
-func (k *countKernel) ReadOnly(mach.Port) (mach.Port, error) { return k.ports.NewPort(nil), nil }
-
-func (k *countKernel) Release(p ...mach.Port)            { k.count(p) }
-func (k *countKernel) Destroy(p ...mach.Port)            { k.count(p) }
-func (k *countKernel) Ready(mach.Port) error             { return nil }
-func (k *countKernel) Error(mach.Port, int64, int) error { return nil }
-func (k *countKernel) Forget(mach.Port) error            { k.forgot++; return nil }
-func (k *countKernel) Supply(_ mach.Port, _ int64, n int, _ mach.Prot, fill func([]byte) error) error {
-	return fill(make([]byte, n))
-}
-func (k *countKernel) Lock(mach.Port, int64, int, mach.Return, bool, mach.Prot, mach.Port) error {
-	return nil
-}
-
-func (k *countKernel) Copy(p mach.Port) error {
+func (k *countRights) Copy(p mach.Port) error {
 	if k.gone[p] {
 		return mach.KernInvalidRight
 	}
 	return nil
 }
 
-// pagerMessages are messages of the kernel, as it sends them.
-func pagerMessages() (list []*wire.Message) {
-	const control, name = 31, 32
-	begin := func(id int32) *wire.Message {
-		m := wire.New(wire.Layout32, id)
-		list = append(list, m)
-		return m
-	}
-	m := begin(mach.IDPagerInit)
-	m.PutRight(control, mach.MoveSend)
-	m.PutRight(name, mach.MoveSend)
-	m.PutWord(pageSize)
-	for _, id := range []int32{mach.IDPagerDataRequest, mach.IDPagerDataUnlock} {
-		m = begin(id)
-		m.PutRight(control, mach.MoveSend)
-		m.PutWord(0)
-		m.PutWord(pageSize)
-		m.PutInt32(int32(mach.ProtRead | mach.ProtWrite))
-	}
-	m = begin(mach.IDPagerDataReturn)
-	m.PutRight(control, mach.MoveSend)
-	m.PutWord(0)
-	m.PutOOLData(mach.Byte, make([]byte, pageSize))
-	m.PutBool(true)
-	m.PutBool(false)
-	m = begin(mach.IDPagerLockCompleted)
-	m.PutRight(control, mach.MoveSend)
-	m.PutWord(0)
-	m.PutWord(pageSize)
-	m = begin(mach.IDPagerSupplyCompleted)
-	m.PutRight(control, mach.MoveSend)
-	m.PutWord(0)
-	m.PutWord(pageSize)
-	m.PutInt32(0)
-	m.PutWord(0)
-	m = begin(mach.IDPagerChangeCompleted)
-	m.PutBool(true)
-	m.PutInt32(2)
-	m = begin(mach.IDPagerCopy)
-	m.PutRight(control, mach.MoveSend)
-	m.PutWord(0)
-	m.PutWord(pageSize)
-	m.PutRight(name, mach.MoveReceive)
-	m = begin(mach.IDPagerTerminate)
-	m.PutRight(control, mach.MoveReceive)
-	m.PutRight(name, mach.MoveReceive)
-	return list
+// told is what kernels are told.
+type told struct {
+	mu   sync.Mutex
+	list []any
 }
 
-// FuzzPager: whatever is sent to a memory object, no right is lost.
-func FuzzPager(f *testing.F) {
-	mem := reference.Memory{}
-	for _, m := range pagerMessages() {
-		m.Bind(mem.Bind)
-		m.SetDest(1, mach.CopySend)
-		f.Add(m.ID(), m.Buffer(0)[24:])
-	}
-	f.Fuzz(func(t *testing.T, id int32, body []byte) {
-		k := &countKernel{fakeKernel: newFakeKernel(t, nil)}
-		n := newFile(t, pageSize, 1<<20)
-		o := newObject(k, n)
-		o.control = 31
-		if id%2 == 0 {
-			o.control = mach.Null
-		}
-		had := 0
-		if o.control.Valid() {
-			had = 1
-		}
-		b := make([]byte, 24, 24+len(body)+4)
-		b = append(b, body...)
-		for len(b)%4 != 0 {
-			b = append(b, 0)
-		}
-		b[3] = 0x80 // complex
-		b[4], b[5], b[6] = byte(len(b)), byte(len(b)>>8), byte(len(b)>>16)
-		b[20], b[21], b[22], b[23] = byte(id), byte(id>>8), byte(id>>16), byte(id>>24)
-		req, err := wire.Parse(wire.Layout32, b, mem)
-		if err != nil {
-			t.Skip()
-		}
-		before := had + rightsIn(req)
-		if err := (pagerHandler{o}).Handle(t.Context(), req, wire.New(wire.Layout32, id+100)); err == nil {
-			t.Error("an answer")
-		}
-		has := 0
-		if o.control.Valid() {
-			has = 1
-		}
-		if after := rightsIn(req) + k.released + has; after != before {
-			t.Errorf("%d: of %d rights %d are left or given back", id, before, after)
-		}
-	})
+func (k *told) Send(_ mach.Port, m any) (func(context.Context) error, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.list = append(k.list, m)
+	return nil, nil
 }
 
-// rightsIn counts the rights that a received message owns.
-func rightsIn(m *mach.Message) (n int) {
-	for it, err := range m.Items() {
-		if err != nil {
-			break
-		}
-		if !it.Type.Moves() {
-			continue
-		}
-		if b, err := it.Bytes(); err == nil {
-			for i := range it.Ports() {
-				if it.Port(b, i).Valid() {
-					n++
-				}
-			}
-		}
-	}
-	return n
-}
+func (k *told) Copy(uint64, int, pager.Memory) ([]byte, error) { return make([]byte, pageSize), nil }
+func (k *told) Free(uint64, int)                               {}
+func (k *told) Release(...mach.Port)                           {}
+func (k *told) Destroy(...mach.Port)                           {}
+
+// heap is Go's memory.
+type heap struct{}
+
+func (heap) Alloc(n int) ([]byte, error) { return make([]byte, n), nil }
+func (heap) Free([]byte)                 {}
 
 // A served is a tree that is served on the host.
 type served struct {
 	k    *portstest.Kernel
-	kern *countKernel
+	kern *countRights
+	told *told
 	tree *Tree
 	fs   *translator.FS
 }
 
 func serve(t *testing.T, change func(*Config)) *served {
-	s := &served{k: portstest.New(t, wire.Layout32), kern: &countKernel{fakeKernel: newFakeKernel(t, nil), gone: map[mach.Port]bool{}}}
+	s := &served{k: portstest.New(t, wire.Layout32), kern: &countRights{gone: map[mach.Port]bool{}}, told: new(told)}
 	s.kern.ports = s.k
-	c := Config{MaxBytes: 1 << 20, MaxInodes: 100, Ports: s.k, Devices: MemoryDevices(), kernel: s.kern}
+	c := Config{MaxBytes: 1 << 20, MaxInodes: 100, Ports: s.k, Devices: MemoryDevices(), rights: s.kern, kernel: s.told, memory: heap{}}
 	if change != nil {
 		change(&c)
 	}
@@ -232,9 +127,17 @@ func TestMap(t *testing.T) {
 	if s.k.Rights(rd) != 2 {
 		t.Errorf("%d rights to the object", s.k.Rights(rd))
 	}
-	s.k.Release(rd, wr)
+	s.k.Release(rd, wr, ro)
 	if u := n.Usage(); u.Inodes != 1 || u.Bytes != 0 {
 		t.Errorf("left when nobody maps it: %+v", u)
+	}
+}
+
+// say sends a message of a kernel to a memory object.
+func (s *served) say(t *testing.T, to mach.Port, m *mach.Message) {
+	t.Helper()
+	if err := s.k.Send(t.Context(), to, m); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -247,24 +150,35 @@ func TestObjectAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := n.object
-	o.handle(mach.PagerInit{Control: 77, Name: 78, PageSize: pageSize})
+	attach := func(to mach.Port) {
+		m := wire.New(wire.Layout32, mach.IDPagerInit)
+		m.PutRight(s.k.NewPort(nil), mach.MakeSend)
+		m.PutRight(s.k.NewPort(nil), mach.MakeSend)
+		m.PutWord(pageSize)
+		s.say(t, to, m)
+	}
+	attach(one)
+	if o.Stats().Clients != 1 {
+		t.Error("the kernel is no client")
+	}
 	s.k.Release(one)
-	if o.control.Valid() || n.port != nil {
+	if o.Stats().Clients != 0 {
 		t.Error("the kernel is not forgotten")
 	}
 	two, err := n.Map(t.Context(), mach.ProtRead|mach.ProtWrite)
-	if err != nil || two == one || n.object != o || o.port != two {
+	if err != nil || two == one || n.object != o {
 		t.Errorf("again: %v %v", two, err)
 	}
-	o.handle(mach.PagerInit{Control: 79, Name: 80, PageSize: pageSize})
-	// Without a name, the kernel need not keep its pages.
+	attach(two)
+	// Without a name, kernels need not keep its pages.
 	root := s.tree.files.Root()
 	if err := root.Unlink("100600"); err != nil {
 		t.Fatal(err)
 	}
 	n.Release()
-	if s.kern.forgot != 1 {
-		t.Errorf("told to forget %d times", s.kern.forgot)
+	want := pager.MsgChange{MayCache: false, Copy: mach.CopyDelay}
+	if k := len(s.told.list); k == 0 || s.told.list[k-1] != any(want) {
+		t.Errorf("the kernel was told %+v", s.told.list)
 	}
 	s.k.Release(two)
 	if s.tree.files.Usage().Inodes != 1 {
@@ -372,7 +286,7 @@ func TestSocketAddress(t *testing.T) {
 	if s.kern.released != released+1 {
 		t.Error("the address is kept")
 	}
-	none := New(Config{MaxBytes: 1, MaxInodes: 9, kernel: s.kern})
+	none := New(Config{MaxBytes: 1, MaxInodes: 9, rights: s.kern})
 	if _, err := (ifsock{node: none.special(proto.S_IFSOCK).(*sockNode)}).IfsockGetsockaddr(t.Context()); err != proto.EOPNOTSUPP {
 		t.Error(err)
 	}

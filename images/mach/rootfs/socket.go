@@ -26,7 +26,7 @@ func (n *sockNode) SetSpecial(ctx context.Context, typ, rdev uint32, target stri
 	err := n.fileNode.SetSpecial(ctx, typ, rdev, target)
 	if err == nil {
 		n.mu.Lock()
-		n.tree.kernel.Release(n.addr)
+		n.tree.rights.Release(n.addr)
 		n.addr = mach.Null
 		n.mu.Unlock()
 	}
@@ -66,7 +66,7 @@ func (s ifsock) IfsockGetsockaddr(ctx context.Context) (mach.Port, error) {
 func (n *sockNode) address(made mach.Port) (mach.Port, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	k := n.tree.kernel
+	k := n.tree.rights
 	if n.addr.Valid() {
 		if k.Copy(n.addr) == nil {
 			k.Release(made)
