@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"hurdlab/hurd/deathwatch"
 	"hurdlab/hurd/ports"
 	"hurdlab/hurd/proto"
 	"hurdlab/hurd/translator"
@@ -83,6 +84,10 @@ func run(ctx context.Context, execTask mach.Port, treeDevice, first string) erro
 		return err
 	}
 	export := &ports.Kernel{MaxObjects: maxPorts}
+	deaths, err := deathwatch.New(ctx)
+	if err != nil {
+		return err
+	}
 	sockets := new(sockets)
 	tree := rootfs.New(rootfs.Config{
 		Memory:   rootfs.Memory{KeepFree: keepFree},
@@ -91,6 +96,8 @@ func run(ctx context.Context, execTask mach.Port, treeDevice, first string) erro
 		Ports:      export,
 		Devices:    devices,
 		Fabricate:  sockets.fabricate,
+		Watch:      deaths.Watch,
+		Log:        func(format string, args ...any) { fmt.Printf("rootfs: "+format+"\n", args...) },
 	})
 	if err := tree.Files().Load(ramdisk, ramdisk.Size()); err != nil {
 		return fmt.Errorf("%s: %w", treeDevice, err)
