@@ -3447,6 +3447,22 @@ func NetmsgTrace(ctx context.Context, to mach.Port, cursor int64, wait int32) (n
 	return
 }
 
+// NetmsgService calls netmsg_service (45004).
+func NetmsgService(ctx context.Context, to mach.Port, node string, export string) (port mach.Port, err error) {
+	m := newRequest(ctx, 45004)
+	m.PutString(node, stringSize)
+	m.PutString(export, stringSize)
+	if err = call(ctx, to, m, "netmsg_service"); err != nil {
+		return
+	}
+	var own taken
+	port = own.send(m)
+	if err = end(ctx, m, &own, "netmsg_service"); err != nil {
+		port = mach.Null
+	}
+	return
+}
+
 // Interface NetmsgDoor (section 0): what a netmsg offers to that of another node.
 
 // DoorGetroot calls door_getroot (45200).

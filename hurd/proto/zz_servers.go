@@ -4765,6 +4765,7 @@ type NetmsgServer interface {
 	NetmsgStatus(ctx context.Context) (text []byte, err error)
 	NetmsgReconnect(ctx context.Context, node string) error
 	NetmsgTrace(ctx context.Context, cursor int64, wait int32) (next int64, text []byte, err error)
+	NetmsgService(ctx context.Context, node string, export string) (port mach.Port, err error)
 }
 
 // UnimplementedNetmsg fails every routine of Netmsg with [EOPNOTSUPP]. Servers embed it.
@@ -4784,6 +4785,10 @@ func (UnimplementedNetmsg) NetmsgReconnect(ctx context.Context, node string) err
 	return EOPNOTSUPP
 }
 func (UnimplementedNetmsg) NetmsgTrace(ctx context.Context, cursor int64, wait int32) (next int64, text []byte, err error) {
+	err = EOPNOTSUPP
+	return
+}
+func (UnimplementedNetmsg) NetmsgService(ctx context.Context, node string, export string) (port mach.Port, err error) {
 	err = EOPNOTSUPP
 	return
 }
@@ -4844,6 +4849,18 @@ func dispatchNetmsg(ctx context.Context, server any, req, reply *mach.Message) e
 		}
 		reply.PutInt64(next)
 		putData(reply, text)
+		return nil
+	case 45004: // netmsg_service
+		node := takeString(req)
+		export := takeString(req)
+		if req.End() != nil {
+			return mach.MigBadArguments
+		}
+		port, err := s.NetmsgService(ctx, node, export)
+		if err != nil {
+			return err
+		}
+		reply.PutRight(port, mach.MoveSend)
 		return nil
 	}
 	return mach.MigBadID
@@ -5183,7 +5200,7 @@ func interfaceOf(id int32) int {
 		return 19
 	case 156003, 156004, 156013, 156014, 156016, 156019, 156020, 156021, 156022, 156026, 156027, 156094, 156095, 156096, 156202, 156203, 156204, 156205, 156206, 156207, 156208, 156209, 156210, 156211, 156212, 156214, 156215, 156218, 156219, 156220, 156221, 156222, 156223:
 		return 20
-	case 45000, 45001, 45002, 45003:
+	case 45000, 45001, 45002, 45003, 45004:
 		return 21
 	case 45200, 45201, 45202, 45203:
 		return 22

@@ -290,6 +290,7 @@ var stubs = []stub{
 	{45001, "netmsg_status", nil, []string{"data"}, true, NetmsgStatus},
 	{45002, "netmsg_reconnect", []string{"string"}, nil, true, NetmsgReconnect},
 	{45003, "netmsg_trace", []string{"i64", "i32"}, []string{"i64", "data"}, true, NetmsgTrace},
+	{45004, "netmsg_service", []string{"string", "string"}, []string{"S"}, true, NetmsgService},
 	{45200, "door_getroot", []string{"string", "right", "ints", "ints", "i32"}, []string{"i32", "string", "S"}, true, DoorGetroot},
 	{45201, "door_reauth", []string{"cs", "ints", "ints"}, []string{"S"}, true, DoorReauth},
 	{45202, "door_info", nil, []string{"data"}, true, DoorInfo},
@@ -1525,6 +1526,11 @@ func (x recorder) NetmsgReconnect(ctx context.Context, node string) error {
 
 func (x recorder) NetmsgTrace(ctx context.Context, cursor int64, wait int32) (next int64, text []byte, err error) {
 	err = x.serve("netmsg_trace", []any{cursor, wait}, &next, &text)
+	return
+}
+
+func (x recorder) NetmsgService(ctx context.Context, node string, export string) (port mach.Port, err error) {
+	err = x.serve("netmsg_service", []any{node, export}, &port)
 	return
 }
 

@@ -70,17 +70,10 @@ func Connect(ctx context.Context, p *hurd.Process, node string) (mach.Port, erro
 		return mach.Null, failed(StatusLost, nil, "no netmsg runs on this node (%v)", err)
 	}
 	defer proto.Release(ctx, netmsg)
-	uids, _, gids, _, err := proto.AuthGetids(ctx, p.Auth)
-	if err != nil {
-		return mach.Null, failed(StatusLost, err, "who this is")
-	}
-	retry, name, server, err := proto.NetmsgGetroot(ctx, netmsg, node, Export, proto.Right{}, uids, gids, 0)
+	server, err := proto.NetmsgService(ctx, netmsg, node, Export)
 	switch code := proto.Code(err); {
-	case err == nil && retry == proto.RetryNormal && name == "" && server.Valid():
-		return server, nil
 	case err == nil:
-		proto.Release(ctx, server)
-		return mach.Null, failed(StatusLost, nil, "%s answers with something that is no server of programs", node)
+		return server, nil
 	case code == proto.ENXIO:
 		return mach.Null, failed(StatusLost, nil, "%s is not in the list of nodes (/etc/netmsg/peers)", node)
 	case code == proto.ENOENT:

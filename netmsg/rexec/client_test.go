@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"hurdlab/hurd"
-	"hurdlab/hurd/ports/portstest"
 	"hurdlab/hurd/proto"
 	"hurdlab/hurd/translator"
 	"hurdlab/mach"
@@ -55,12 +54,12 @@ func (n *node1) DirLookup(_ context.Context, name string, flags, _ int32) (int32
 	return proto.RetryNormal, "", n.w.k.NewPort(proto.Handler(&node1File{n, mode})), nil
 }
 
-func (n *node1) NetmsgGetroot(ctx context.Context, node, export string, dotdot mach.Port, uids, gids []int32, flags int32) (int32, string, mach.Port, error) {
-	n.did("getroot %s %s %v", node, export, uids)
+func (n *node1) NetmsgService(ctx context.Context, node, export string) (mach.Port, error) {
+	n.did("service %s %s", node, export)
 	if n.refus != nil {
-		return 0, "", mach.Null, n.refus
+		return mach.Null, n.refus
 	}
-	return proto.RetryNormal, "", n.w.as(n.user...), nil
+	return n.w.as(n.user...), nil
 }
 
 func (n *node1) ProcMarkStop(_ context.Context, sig, _ int32) error { return n.did("stop %d", sig) }
@@ -74,9 +73,8 @@ func newClient(t *testing.T) (*node1, *Client) {
 	n := &node1{w: w, user: []uint32{1000}, files: map[string]uint32{
 		"servers/netmsg": proto.S_IFREG | 0o666, "bin/p": proto.S_IFREG | 0o755, "bin/text": proto.S_IFREG | 0o644, "bin/dir": proto.S_IFDIR | 0o755,
 	}}
-	auth := portstest.NewAuth(w.k).Handle([]int32{1000}, []int32{100})
 	port := func() mach.Port { return w.k.NewPort(proto.Handler(n)) }
-	self := &hurd.Process{Root: port(), CWD: port(), Proc: port(), Auth: auth, FDs: []mach.Port{port(), mach.Null, port()}}
+	self := &hurd.Process{Root: port(), CWD: port(), Proc: port(), FDs: []mach.Port{port(), mach.Null, port()}}
 	return n, &Client{Self: self}
 }
 
@@ -101,7 +99,7 @@ func TestClient(t *testing.T) {
 	}
 	log := strings.Join(n.log, "; ")
 	// A stop that is over before it is looked at may not be seen.
-	if !strings.HasPrefix(log, "getroot node2 exec [1000]; ") || !strings.HasSuffix(log, "exit 0x500") {
+	if !strings.HasPrefix(log, "service node2 exec; ") || !strings.HasSuffix(log, "exit 0x500") {
 		t.Error(log)
 	}
 	if after := w.k.Ports(); !slices.Equal(after, before) {

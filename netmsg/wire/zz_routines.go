@@ -275,6 +275,7 @@ var routines = [...]routine{
 	{45001, "netmsg_status", "", ""},
 	{45002, "netmsg_reconnect", "", ""},
 	{45003, "netmsg_trace", "", ""},
+	{45004, "netmsg_service", "", ""},
 	{45200, "door_getroot", "", ""},
 	{45201, "door_reauth", "", ""},
 	{45202, "door_info", "", ""},

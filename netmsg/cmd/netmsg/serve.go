@@ -40,6 +40,7 @@ type node struct {
 	tracer tracer
 
 	programs programs.Cache
+	services services
 	memory   vmem.Pool // of messages
 
 	sessions *session.Sessions
