@@ -111,7 +111,7 @@ var _ = Describe("rexec", func() {
 			rexec node2 no-such-program 2>/dev/null; echo $?
 			rexec node2 /etc/hostname 2>/dev/null; echo $?
 			rexec node9 true 2>/dev/null; echo $?`)).To(Equal("0\n1\n3\n255\n143\n129\n137\n130\n127\n126\n255\n"))
-		exit := nodes.Try(ctx, 1, "exec rexec node2 remoteprog die TERM").Exit
+		_, exit := nodes.Start(ctx, 1, "rexec", "node2", "remoteprog", "die", "TERM").End()
 		Expect(exit.Signal).To(Equal("TERM"))
 	}, SpecTimeout(6*time.Minute))
 
