@@ -74,6 +74,27 @@ func (p *Pool) Free(b []byte) {
 	Memory{}.Free(b)
 }
 
+// PageSize is that of the pages which Give gives away.
+func (p *Pool) PageSize() int { return mach.PageSize }
+
+// Give takes back what Alloc has returned, but for the pages that part of it is in,
+// which have been given away, or will be.
+func (p *Pool) Give(b, part []byte) {
+	size, _ := pages(cap(b))
+	p.mu.Lock()
+	p.used -= size
+	p.mu.Unlock()
+	first := Addr(part) &^ (mach.PageSize - 1)
+	past := (Addr(part) + uintptr(len(part)) + mach.PageSize - 1) &^ (mach.PageSize - 1)
+	start, end := Addr(b), Addr(b)+uintptr(size)
+	if first > start {
+		Memory{}.Free(At(start, int(first-start)))
+	}
+	if end > past {
+		Memory{}.Free(At(past, int(end-past)))
+	}
+}
+
 // Used is how many bytes are allocated now, and Kept how many are kept besides.
 func (p *Pool) Used() (used, kept int) {
 	p.mu.Lock()

@@ -145,7 +145,7 @@ func (b *Bridge) message(to *port, d rights.Deliver, own bool) (*mach.Message, [
 		}
 		m.SetReply(r.Port, r.Type)
 	}
-	err := body.Decode(m, place, func(first, n int, kind mach.Type) ([]mach.Port, mach.Type, error) {
+	err := body.Decode(m, place(body), func(first, n int, kind mach.Type) ([]mach.Port, mach.Type, error) {
 		ports := make([]mach.Port, n)
 		for i, r := range more(first+n, own || b.mixed(d.Message.Rights[first:first+n])) {
 			ports[i] = r.Port
@@ -178,15 +178,21 @@ func (b *Bridge) message(to *port, d rights.Deliver, own bool) (*mach.Message, [
 	return m, list, nil
 }
 
-// place allocates memory that is given away with a message. Were it Go's heap, the kernel
-// would have the receiver share it copy on write, and each page that is used again
-// would be copied.
-func place(n int) (uint64, []byte, error) {
-	b, err := vmem.Memory{}.Alloc(n)
-	if err != nil {
-		return 0, nil, err
+// place returns where data of a body is that can be given away with a message: its own
+// pages, or others. Were they Go's heap, the kernel would have the receiver share it copy
+// on write, and each page that is used again would be copied.
+func place(body *wire.Body) wire.Place {
+	return func(data []byte) (uint64, error) {
+		if body.Give != nil && body.Give(data) {
+			return uint64(vmem.Addr(data)), nil
+		}
+		b, err := vmem.Memory{}.Alloc(len(data))
+		if err != nil {
+			return 0, err
+		}
+		copy(b, data)
+		return uint64(vmem.Addr(b)), nil
 	}
-	return uint64(vmem.Addr(b)), b, nil
 }
 
 // A made is a right in a message, and what becomes of it if it is not sent.

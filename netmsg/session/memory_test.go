@@ -1,10 +1,13 @@
 package session
 
 import (
+	"bytes"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	machwire "hurdlab/mach/wire"
 	"hurdlab/netmsg/rights"
@@ -16,12 +19,16 @@ type accounts struct {
 	mu   sync.Mutex
 	used map[*byte]int
 	all  int
+
+	given int
 }
 
 func (c *accounts) Alloc(n int) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b := make([]byte, n)
+	room := make([]byte, n+2*page)
+	lead := page - 1 - int(uintptr(unsafe.Pointer(&room[0]))-1)%page
+	b := room[lead : lead+n : lead+(n+page-1)/page*page]
 	if c.used == nil {
 		c.used = map[*byte]int{}
 	}
@@ -41,6 +48,20 @@ func (c *accounts) Free(b []byte) {
 		b[i] = 0xdb
 	}
 }
+
+func (c *accounts) PageSize() int { return page }
+
+func (c *accounts) Give(b, part []byte) {
+	kept := bytes.Clone(part)
+	c.Free(b)
+	copy(part, kept)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.given++
+}
+
+// page is the size of pages in tests.
+const page = 4096
 
 func (c *accounts) left() int {
 	c.mu.Lock()
@@ -84,6 +105,11 @@ func large(t *testing.T, m Memory, to rights.ID, sizes ...int) *rights.Record {
 	return &rights.Record{Type: rights.RecMessage, ID: to, Message: &rights.Message{Body: body}}
 }
 
+// gives is the item that can be given away: the first that is large enough.
+func gives(sizes []int) int {
+	return slices.IndexFunc(sizes, func(n int) bool { return n >= giveData })
+}
+
 type given map[uint64][]byte
 
 func (g given) Bytes(addr uint64, n int) ([]byte, error) { return g[addr][:n], nil }
@@ -108,6 +134,16 @@ func TestLargeMessages(t *testing.T) {
 						for it := range r.Message.Body.(*wire.Body).Items() {
 							if !it.OOL {
 								continue
+							}
+							if len(it.Data) >= giveData && i == gives(want) {
+								if !r.Message.Body.(*wire.Body).Give(it.Data) {
+									t.Errorf("message %d, item %d cannot be given", got, i)
+								}
+								defer func() {
+									if it.Data[1] != byte(7+gives(want)) {
+										t.Errorf("message %d: what was given is spoilt", got)
+									}
+								}()
 							}
 							for k, c := range it.Data {
 								if c != byte(k*7+i) {
@@ -145,6 +181,9 @@ func TestLargeMessages(t *testing.T) {
 				b.Close()
 				time.Sleep(time.Minute)
 				synctest.Wait()
+				if end == "delivered" && mb.given != 5 {
+					t.Errorf("%d were given away", mb.given)
+				}
 				for _, m := range []*accounts{ma, mb} {
 					if n := m.left(); n != 0 || end == "delivered" && m.all == 0 {
 						t.Errorf("%d of %d pieces of memory are left", n, m.all)

@@ -21,13 +21,13 @@ func (c readerConn) Read(b []byte) (int, error) { return c.Reader.Read(b) }
 
 // frames reads all frames that r has.
 func frames(r io.Reader, size, max int) (got [][]byte, err error) {
-	x := reader{conn: readerConn{Reader: r}, buf: make([]byte, size), max: max, arrived: func(int) {}, memory: heap{}}
+	x := reader{conn: readerConn{Reader: r}, buf: make([]byte, size), max: max, arrived: func(int) {}, memory: heap{}, dataAt: func([]byte, int) int { return -1 }}
 	for {
 		f, whole, err := x.next()
 		if err != nil {
 			return got, err
 		}
-		if !whole {
+		if whole == nil {
 			f = bytes.Clone(f)
 		}
 		got = append(got, f)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"hurdlab/netmsg/rights"
 	"hurdlab/netmsg/wire"
@@ -36,6 +37,11 @@ type Memory interface {
 	Alloc(n int) ([]byte, error)
 	// Free takes back what Alloc has returned.
 	Free(b []byte)
+	// PageSize is that of pages which can be given to others, or 0 if none can.
+	PageSize() int
+	// Give takes back what Alloc has returned, but for the pages that part of it is in,
+	// which are another's by then.
+	Give(b, part []byte)
 }
 
 // heap is the Memory of who does not care.
@@ -43,6 +49,8 @@ type heap struct{}
 
 func (heap) Alloc(n int) ([]byte, error) { return make([]byte, n), nil }
 func (heap) Free([]byte)                 {}
+func (heap) PageSize() int               { return 0 }
+func (heap) Give(b, part []byte)         {}
 
 // A PeerError is a session's end that the peer has asked for: what it said in its
 // CLOSE.
@@ -461,7 +469,7 @@ func (s *Session) writeBytes(b []byte) error {
 
 // readRecords takes frames, and passes on their records, until the session ends.
 func (s *Session) readRecords() {
-	r := reader{conn: s.conn, buf: make([]byte, readBuffer), max: s.codec.Limits.MaxFrame(), arrived: s.arrived, memory: s.config.Memory}
+	r := reader{conn: s.conn, buf: make([]byte, readBuffer), max: s.codec.Limits.MaxFrame(), arrived: s.arrived, memory: s.config.Memory, dataAt: s.codec.DataAt}
 	batch := make([]rights.Record, 0, maxBatch)
 	pass := func() {
 		if len(batch) == 0 || s.over() != nil {
@@ -490,11 +498,11 @@ func (s *Session) readRecords() {
 			c, err = wire.DecodeControl(frame)
 		default:
 			var rec rights.Record
-			if rec, err = s.codec.Decode(frame, whole); err == nil {
+			if rec, err = s.codec.Decode(frame, whole != nil); err == nil {
 				batch = append(batch, rec)
 			}
-			if whole {
-				s.keep(&rec, frame)
+			if whole != nil {
+				keep(&rec, whole)
 			}
 		}
 		if err != nil || c != nil || len(batch) == maxBatch {
@@ -514,15 +522,14 @@ func (s *Session) readRecords() {
 }
 
 // keep sees that a frame is freed with the body of its record.
-func (s *Session) keep(r *rights.Record, frame []byte) {
-	free := func() { s.config.Memory.Free(frame) }
+func keep(r *rights.Record, frame *block) {
 	if r.Message != nil {
 		if body, ok := r.Message.Body.(*wire.Body); ok && body != nil {
-			body.Release = free
+			body.Release, body.Give = frame.free, frame.give
 			return
 		}
 	}
-	free()
+	frame.free()
 }
 
 func (s *Session) arrived(n int) {
@@ -558,6 +565,59 @@ type reader struct {
 	max     int // the longest frame
 	arrived func(int)
 	memory  Memory // for large frames
+	dataAt  func(start []byte, large int) int
+}
+
+// A block is memory with a frame in it.
+type block struct {
+	memory     Memory
+	all, frame []byte
+	given      []byte // part of it
+}
+
+// giveData is how much data is worth giving away its pages.
+const giveData = 16 << 10
+
+// block allocates room for a frame of n bytes, of which have is all or the beginning. What
+// can be given away is at the start of a page.
+func (r *reader) block(n int, have []byte) (*block, error) {
+	lead := 0
+	if page := r.memory.PageSize(); page > 0 && n >= giveData {
+		if at := r.dataAt(have, giveData); at > 0 {
+			lead = page - 1 - (at-1)%page
+		}
+	}
+	all, err := r.memory.Alloc(lead + n)
+	if err != nil {
+		return nil, noMemory(err)
+	}
+	return &block{memory: r.memory, all: all, frame: all[lead : lead+n : lead+n]}, nil
+}
+
+func (k *block) free() {
+	if k.given != nil {
+		k.memory.Give(k.all, k.given)
+	} else {
+		k.memory.Free(k.all)
+	}
+}
+
+// give gives away the pages of data if that begins one.
+func (k *block) give(data []byte) bool {
+	page := k.memory.PageSize()
+	if page == 0 || k.given != nil || len(data) < giveData {
+		return false
+	}
+	end := uintptr(unsafe.Pointer(unsafe.SliceData(k.all))) + uintptr(len(k.all))
+	p := uintptr(unsafe.Pointer(unsafe.SliceData(data)))
+	if p < uintptr(unsafe.Pointer(unsafe.SliceData(k.all))) || p >= end || p%uintptr(page) != 0 {
+		return false
+	}
+	// What was in the last page before is nobody's affair.
+	rest := k.all[len(k.all):cap(k.all)]
+	clear(rest[:min(len(rest), page)])
+	k.given = data
+	return true
 }
 
 // length is that of the frame at the start of what is in the buffer, if it is
@@ -578,38 +638,41 @@ func (r *reader) length() (n int, ok bool, err error) {
 }
 
 // buffered returns the next frame if it is in the buffer, or nil. whole is as in next.
-func (r *reader) buffered() (frame []byte, whole bool, err error) {
+func (r *reader) buffered() (frame []byte, whole *block, err error) {
 	n, ok, err := r.length()
 	if !ok || r.w-r.r < wire.FrameHeader+n {
-		return nil, false, err
+		return nil, nil, err
 	}
 	start := r.r + wire.FrameHeader
 	r.r = start + n
 	frame = r.buf[start:r.r:r.r]
 	if n < largeData {
-		return frame, false, nil
+		return frame, nil, nil
 	}
-	large, err := r.memory.Alloc(n)
+	k, err := r.block(n, frame)
 	if err != nil {
-		return nil, false, noMemory(err)
+		return nil, nil, err
 	}
-	copy(large, frame)
-	return large, true, nil
+	copy(k.frame, frame)
+	return k.frame, k, nil
 }
 
 func noMemory(err error) error { return protocolError(rights.CodeInternal, "B4", "%v", err) }
 
-// next waits for the next frame. If whole, it is the caller's, of r.memory; if not, it
+// next waits for the next frame. whole is what it is in, the caller's, or nil: then it
 // is good until the next call.
-func (r *reader) next() (frame []byte, whole bool, err error) {
+func (r *reader) next() (frame []byte, whole *block, err error) {
 	for {
 		frame, whole, err := r.buffered()
 		if frame != nil || err != nil {
 			return frame, whole, err
 		}
 		if n, ok, _ := r.length(); ok && wire.FrameHeader+n > len(r.buf) {
-			frame, err := r.large(n)
-			return frame, true, err
+			k, err := r.large(n)
+			if err != nil {
+				return nil, nil, err
+			}
+			return k.frame, k, nil
 		}
 		if r.r > 0 {
 			r.w = copy(r.buf, r.buf[r.r:r.w])
@@ -618,38 +681,51 @@ func (r *reader) next() (frame []byte, whole bool, err error) {
 		n, err := r.fill(r.buf[r.w:])
 		r.w += n
 		if n == 0 && err != nil {
-			return nil, false, r.lost(err)
+			return nil, nil, r.lost(err)
 		}
 	}
 }
 
 // large takes a frame that is longer than the buffer. A length costs little
 // by itself: more memory is allocated as data comes.
-func (r *reader) large(n int) ([]byte, error) {
-	frame, err := r.memory.Alloc(min(n, 1<<20))
-	if err != nil {
-		return nil, noMemory(err)
+func (r *reader) large(n int) (*block, error) {
+	start := r.buf[r.r+wire.FrameHeader : r.w]
+	for len(start) < min(n, len(r.buf)-wire.FrameHeader, 1<<10) { // enough to know where data will be
+		if r.r > 0 {
+			r.w = copy(r.buf, r.buf[r.r:r.w])
+			r.r = 0
+		}
+		k, err := r.fill(r.buf[r.w:])
+		if r.w += k; k == 0 && err != nil {
+			return nil, r.lost(err)
+		}
+		start = r.buf[wire.FrameHeader:r.w]
 	}
-	have := copy(frame, r.buf[r.r+wire.FrameHeader:r.w])
+	k, err := r.block(min(n, 2<<20), start)
+	if err != nil {
+		return nil, err
+	}
+	have := copy(k.frame, start)
 	r.r, r.w = 0, 0
 	for {
-		if have == len(frame) {
+		if have == len(k.frame) {
 			if have == n {
-				return frame, nil
+				return k, nil
 			}
-			more, err := r.memory.Alloc(min(n, 4*len(frame)))
+			more, err := r.block(min(n, 4*len(k.frame)), k.frame)
+			if err == nil {
+				copy(more.frame, k.frame)
+			}
+			k.free()
 			if err != nil {
-				r.memory.Free(frame)
-				return nil, noMemory(err)
+				return nil, err
 			}
-			copy(more, frame)
-			r.memory.Free(frame)
-			frame = more
+			k = more
 		}
-		k, err := r.fill(frame[have:])
-		have += k
-		if k == 0 && err != nil {
-			r.memory.Free(frame)
+		i, err := r.fill(k.frame[have:])
+		have += i
+		if i == 0 && err != nil {
+			k.free()
 			return nil, r.lost(err)
 		}
 	}

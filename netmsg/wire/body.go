@@ -22,6 +22,9 @@ type Body struct {
 	// Release, if not nil, is what [Body.Free] does: give back the memory that the
 	// body's data is in. It is for who made the body.
 	Release func()
+	// Give, if not nil, gives away the pages that data of the body's begins and ends in,
+	// with all that is in them, unless it returns false. It is for who made the body.
+	Give func(data []byte) bool
 
 	enc    []byte // but for what is in ool
 	ool    []piece
@@ -169,48 +172,17 @@ func (b *Body) walk() walker {
 
 func (w *walker) more() bool { return w.at < len(w.enc) }
 
+// next takes an item.
 func (w *walker) next() (it Item, err error) {
-	b := w.enc[w.at:]
-	head := b[0]
-	n := 1
-	it.Type = machwire.Type(head & itemType)
-	it.OOL, it.Long = head&itemOOL != 0, head&itemLong != 0
-	if it.Type == itemType {
-		if len(b) < 2 || b[1] < itemType {
-			return it, fmt.Errorf("an item without a type")
-		}
-		it.Type = machwire.Type(b[1])
-		n = 2
+	it, n, err := w.head()
+	if err != nil {
+		return it, err
 	}
-	if it.Type > machwire.MoveSendOnce && it.Type.IsRight() {
-		return it, fmt.Errorf("an item with a %v", it.Type)
-	}
-	it.Bits = usualBits(it.Type)
-	switch {
-	case head&itemSized != 0:
-		if len(b) < n+2 {
-			return it, fmt.Errorf("an item without a size")
-		}
-		bits := binary.LittleEndian.Uint16(b[n:])
-		if bits == it.Bits || isRight(it.Type) {
-			return it, fmt.Errorf("%v with a size of %d that need not be said", it.Type, bits)
-		}
-		it.Bits = bits
-		n += 2
-	case it.Bits == 0 && !isRight(it.Type):
-		return it, fmt.Errorf("%v without a size", it.Type)
-	}
-	count, k := uvarint(b[n:])
-	if k <= 0 || count > math.MaxUint32 {
-		return it, fmt.Errorf("%v without a number", it.Type)
-	}
-	it.Number = uint32(count)
-	n += k
 	if isRight(it.Type) {
 		w.at += n
 		return it, nil
 	}
-	size := (count*uint64(it.Bits) + 7) / 8
+	size := (uint64(it.Number)*uint64(it.Bits) + 7) / 8
 	if it.OOL && w.local {
 		// Made by Encode.
 		it.Data = w.ool[0].data
@@ -218,6 +190,7 @@ func (w *walker) next() (it Item, err error) {
 		w.at += n
 		return it, nil
 	}
+	b := w.enc[w.at:]
 	if size > uint64(len(b)-n) {
 		return it, fmt.Errorf("%d × %v of %d bits in %d bytes", it.Number, it.Type, it.Bits, len(b)-n)
 	}
@@ -225,6 +198,48 @@ func (w *walker) next() (it Item, err error) {
 	it.Data = b[n:end:end]
 	w.at += end
 	return it, nil
+}
+
+// head returns the item that comes next, without its data, and the length of what
+// describes it.
+func (w *walker) head() (it Item, n int, err error) {
+	b := w.enc[w.at:]
+	head := b[0]
+	n = 1
+	it.Type = machwire.Type(head & itemType)
+	it.OOL, it.Long = head&itemOOL != 0, head&itemLong != 0
+	if it.Type == itemType {
+		if len(b) < 2 || b[1] < itemType {
+			return it, 0, fmt.Errorf("an item without a type")
+		}
+		it.Type = machwire.Type(b[1])
+		n = 2
+	}
+	if it.Type > machwire.MoveSendOnce && it.Type.IsRight() {
+		return it, 0, fmt.Errorf("an item with a %v", it.Type)
+	}
+	it.Bits = usualBits(it.Type)
+	switch {
+	case head&itemSized != 0:
+		if len(b) < n+2 {
+			return it, 0, fmt.Errorf("an item without a size")
+		}
+		bits := binary.LittleEndian.Uint16(b[n:])
+		if bits == it.Bits || isRight(it.Type) {
+			return it, 0, fmt.Errorf("%v with a size of %d that need not be said", it.Type, bits)
+		}
+		it.Bits = bits
+		n += 2
+	case it.Bits == 0 && !isRight(it.Type):
+		return it, 0, fmt.Errorf("%v without a size", it.Type)
+	}
+	count, k := uvarint(b[n:])
+	if k <= 0 || count > math.MaxUint32 {
+		return it, 0, fmt.Errorf("%v without a number", it.Type)
+	}
+	it.Number = uint32(count)
+	n += k
+	return it, n, nil
 }
 
 // decode makes b the body that enc is, and checks it, and that the rights fit it.
@@ -428,9 +443,9 @@ func (b *Body) add(it *machwire.Item, list []MachRight, memory func(machwire.Ite
 	return list, nil
 }
 
-// Place finds a place for n bytes of out-of-line data of a message, in memory
-// that will be given away with it, in pages of their own.
-type Place func(n int) (addr uint64, b []byte, err error)
+// Place puts out-of-line data of a message where it can be given away with it, in pages of
+// its own: it copies the data, or gives away its own pages ([Body.Give]).
+type Place func(data []byte) (addr uint64, err error)
 
 // Decode appends the items to m, which is new, with the body's [Body.ID], and the
 // layout of this node. Header and destination are the caller's.
@@ -440,7 +455,7 @@ type Place func(n int) (addr uint64, b []byte, err error)
 // disposition is that of all in the item. The right to reply, which is number 0 if
 // [Body.HasReply], is not asked for.
 //
-// Out-of-line data is copied to where place says; if place is nil, the message
+// Out-of-line data goes where place says; if place is nil, the message
 // refers to the body's, which must stay until the message has been sent.
 //
 // Of a message from a node with another word size, the items that are words or
@@ -496,11 +511,10 @@ func (b *Body) Decode(m *machwire.Message, place Place, rights func(first, n int
 		case place == nil || len(it.Data) == 0:
 			m.PutOOL(d, it.Data)
 		default:
-			addr, to, err := place(len(it.Data))
+			addr, err := place(it.Data)
 			if err != nil {
 				return fmt.Errorf("message %d: %w", b.ID(), err)
 			}
-			copy(to, it.Data)
 			d.Dealloc = true
 			m.PutOOLAt(d, addr)
 		}

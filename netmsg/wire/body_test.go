@@ -101,9 +101,9 @@ func TestPlacedMemory(t *testing.T) {
 	}
 	mem := memory{}
 	out := machwire.New(machwire.Layout32, 0)
-	err = deliver(body, out, nil, func(n int) (uint64, []byte, error) {
-		mem[4096] = make([]byte, n)
-		return 4096, mem[4096], nil
+	err = deliver(body, out, nil, func(data []byte) (uint64, error) {
+		mem[4096] = bytes.Clone(data)
+		return 4096, nil
 	})
 	if err != nil {
 		t.Fatal(err)

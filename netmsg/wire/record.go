@@ -324,6 +324,44 @@ func (c *Codec) Decode(frame []byte, keep bool) (r rights.Record, err error) {
 	return r, nil
 }
 
+// DataAt looks for out-of-line data of large bytes or more in the message of a record, whose
+// beginning is start: where in the record the first begins, for who would have it at the
+// start of a page. It is -1 if there is none.
+func (c *Codec) DataAt(start []byte, large int) int {
+	d := decoder{b: start, c: &Codec{Self: c.Self, Peer: c.Peer, Limits: c.Limits}}
+	head := d.byte()
+	if rights.RecordType(head&typeMask) != rights.RecMessage {
+		return -1
+	}
+	d.id(head >> originShift & 3)
+	for n := d.uvarint(); n > 0 && d.err == nil; n-- {
+		d.right()
+	}
+	if d.err != nil || len(d.b) < bodyHeader || d.b[0]&bodyUntyped != 0 {
+		return -1
+	}
+	w := walker{enc: d.b, at: bodyHeader}
+	for w.more() {
+		it, n, err := w.head()
+		if err != nil {
+			return -1
+		}
+		w.at += n
+		if isRight(it.Type) {
+			continue
+		}
+		size := (uint64(it.Number)*uint64(it.Bits) + 7) / 8
+		if it.OOL && size >= uint64(large) {
+			return len(start) - len(d.b) + w.at
+		}
+		if size > uint64(len(w.enc)-w.at) {
+			return -1
+		}
+		w.at += int(size)
+	}
+	return -1
+}
+
 // A decoder takes values from the start of b. The first failure sticks, and
 // empties b.
 type decoder struct {

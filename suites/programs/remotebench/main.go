@@ -1,57 +1,80 @@
-// Remotebench measures what calls and reads of a file cost, wherever its server is:
+// Remotebench compares what calls, reads and writes of a file cost, wherever its server
+// is, with TCP to the same node, and listing a directory with 9P:
 //
-//	remotebench [-rounds N] [-bytes N] [-tcp ADDRESS] FILE...
-//
-// With the address of a server of program tcp, each call takes turns with an echo of
-// 64 bytes over one TCP connection to it, so that what else the machines do
-// changes both alike. That is what ratio is of.
-//
+//	remotebench -tcp ADDRESS [-calls N] [-bytes N] [-only WHAT] [-profile FILE] FILE
 //	remotebench [-rounds N] [-tls] -9p NODE DIRECTORY
 //	remotebench [-tls] -serve DIRECTORY
 //
-// compares listing a mounted directory, and asking for the attributes of each file,
-// with the same by 9P2000.L: NODE runs the second of these for the same directory. The
-// two take turns. With -tls, 9P goes over netmsg's own transport, with its keys.
+// At the address is a server of program tcp. FILE is written, and is there afterwards.
 //
-// For each file the first prints a line of JSON: the median time of io_get_openmodes, the
-// smallest call there is, one at a time; calls a second with eight under way; and
-// the rate at which the file is read in pieces of 128 KB, and again until so many
-// bytes have been read.
+// All that is compared takes turns, so that what else the machines do changes both alike,
+// and what is printed are medians: of single calls, or of rounds. One line of JSON
+// says
+//
+//   - call: the time of io_get_openmodes, the smallest call there is, times that of an echo
+//     of 64 bytes;
+//   - eight: the rate of calls with eight under way, times that of one at a time; the same of
+//     echoes, with eight connections;
+//   - read, write: the rate at which the file is read and written in pieces of 1 MB, times
+//     that at which TCP brings and takes as much; and the same in pieces of 128 KB and
+//     64 KB.
+//
+// The second compares listing a mounted directory, and asking for the attributes of each
+// file, with the same by 9P2000.L: NODE runs the third for the same directory. The two
+// take turns. With -tls, 9P goes over netmsg's own transport, with its keys.
 package main
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"runtime/pprof"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"hurdlab/hurd"
 	"hurdlab/hurd/proto"
+	"hurdlab/mach"
 )
 
-// A Result is what is printed of a file.
+// A Result is what is printed.
 type Result struct {
-	File  string  `json:"file"`
-	Call  float64 `json:"call_us"`      // median of one at a time
-	Best  float64 `json:"best_us"`      // of them
-	TCP   float64 `json:"tcp_us"`       // median of the echoes
-	Ratio float64 `json:"ratio"`        // of the medians
-	Eight float64 `json:"eight_us"`     // time divided by calls, eight under way
-	Rate  float64 `json:"read_mb_s"`    // 10^6 bytes a second
-	Stat  float64 `json:"open_stat_us"` // open, stat and close by name
+	File string `json:"file"`
+
+	Call      float64 `json:"call_us"`
+	Echo      float64 `json:"echo_us"`
+	CallRatio float64 `json:"call"`
+
+	Eight     float64 `json:"eight"`
+	EightEcho float64 `json:"eight_echo"`
+	Calls     float64 `json:"calls_s"` // with eight under way
+
+	In     float64 `json:"tcp_in_mb_s"` // 10^6 bytes a second
+	Out    float64 `json:"tcp_out_mb_s"`
+	Read   float64 `json:"read"`
+	Write  float64 `json:"write"`
+	Read2  float64 `json:"read_128k"`
+	Write2 float64 `json:"write_128k"`
+	Read3  float64 `json:"read_64k"`
+	Write3 float64 `json:"write_64k"`
 }
 
+var only = flag.String("only", "", "measure only `what`: call, eight, read, write")
+
 func main() {
-	rounds := flag.Int("rounds", 500, "`calls` to measure")
-	bytes := flag.Int64("bytes", 0, "`bytes` to read")
+	calls := flag.Int("calls", 400, "`calls` to measure")
+	bytes := flag.Int64("bytes", 32<<20, "`bytes` to read and to write")
 	tcp := flag.String("tcp", "", "`address` of a server of program tcp")
+	profile := flag.String("profile", "", "`file` for a CPU profile")
 	nine := flag.String("9p", "", "`node` that serves the directory by 9P")
+	rounds := flag.Int("rounds", 500, "`rounds` of all files of a directory, at most")
 	dir := flag.String("serve", "", "`directory` to serve by 9P")
 	secure := flag.Bool("tls", false, "9P over netmsg's transport")
 	flag.Parse()
@@ -73,113 +96,274 @@ func main() {
 	if *dir != "" || *nine != "" {
 		return
 	}
-	for _, file := range flag.Args() {
-		r, err := measure(context.Background(), file, *tcp, *rounds, *bytes)
+	if flag.NArg() != 1 || *tcp == "" {
+		fmt.Fprintln(os.Stderr, "usage: remotebench -tcp ADDRESS [-calls N] [-bytes N] FILE")
+		os.Exit(2)
+	}
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "remotebench: %s: %v\n", file, err)
+			fmt.Fprintln(os.Stderr, "remotebench:", err)
 			os.Exit(1)
 		}
-		json.NewEncoder(os.Stdout).Encode(r)
+		defer pprof.StopCPUProfile()
 	}
+	r, err := measure(context.Background(), flag.Arg(0), *tcp, *calls, *bytes)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "remotebench: %s: %v\n", flag.Arg(0), err)
+		os.Exit(1)
+	}
+	json.NewEncoder(os.Stdout).Encode(r)
 }
 
-func measure(ctx context.Context, file, tcp string, rounds int, bytes int64) (*Result, error) {
+func measures(what string) bool { return *only == "" || strings.Contains(*only, what) }
+
+func measure(ctx context.Context, file, tcp string, calls int, bytes int64) (*Result, error) {
 	r := &Result{File: file}
-	p, err := hurd.Self().Lookup(ctx, file, proto.O_READ, 0)
+	p, err := hurd.Self().Lookup(ctx, file, proto.O_READ|proto.O_WRITE|proto.O_CREAT, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	echo := func() error { return nil }
-	if tcp != "" {
-		c, err := net.Dial("tcp", tcp)
+	if measures("call") {
+		if err := r.call(ctx, p, tcp, calls); err != nil {
+			return nil, err
+		}
+	}
+	if measures("eight") {
+		if err := r.eight(ctx, p, tcp, calls); err != nil {
+			return nil, err
+		}
+	}
+	if bytes == 0 || !measures("read") && !measures("write") {
+		return r, nil
+	}
+	return r, r.bulk(ctx, p, tcp, bytes)
+}
+
+func dial(tcp string, what byte) (net.Conn, error) {
+	c, err := net.Dial("tcp", tcp)
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.Write([]byte{what})
+	return c, err
+}
+
+// echoes returns n functions that send 64 bytes and wait for them, each with a
+// connection of its own.
+func echoes(tcp string, n int) (list []func() error, err error) {
+	for range n {
+		c, err := dial(tcp, 'e')
 		if err != nil {
 			return nil, err
 		}
-		defer c.Close()
-		if _, err := c.Write([]byte{'e'}); err != nil {
-			return nil, err
-		}
 		b := make([]byte, 64)
-		echo = func() error {
+		list = append(list, func() error {
 			if _, err := c.Write(b); err != nil {
 				return err
 			}
 			_, err := io.ReadFull(c, b)
 			return err
-		}
-	}
-	times, echoes := make([]time.Duration, rounds), make([]time.Duration, rounds)
-	for i := range times {
-		start := time.Now()
-		if err := echo(); err != nil {
-			return nil, err
-		}
-		echoes[i] = time.Since(start)
-		start = time.Now()
-		if _, err := proto.IOGetOpenmodes(ctx, p); err != nil {
-			return nil, err
-		}
-		times[i] = time.Since(start)
-	}
-	slices.Sort(times)
-	r.Call, r.Best = us(times[rounds/2]), us(times[0])
-	if tcp != "" {
-		slices.Sort(echoes)
-		r.TCP = us(echoes[rounds/2])
-		r.Ratio = r.Call / r.TCP
-	}
-
-	const under = 8
-	errs := make([]error, under)
-	start := time.Now()
-	var wg sync.WaitGroup
-	for g := range under {
-		wg.Go(func() {
-			for range rounds / under {
-				if _, err := proto.IOGetOpenmodes(ctx, p); err != nil {
-					errs[g] = err
-					return
-				}
-			}
 		})
 	}
-	wg.Wait()
-	r.Eight = us(time.Since(start)) / float64(rounds/under*under)
-	for _, err := range errs {
+	return list, nil
+}
+
+func timed(f func() error) (float64, error) {
+	start := time.Now()
+	err := f()
+	return float64(time.Since(start).Nanoseconds()) / 1e3, err
+}
+
+func (r *Result) call(ctx context.Context, p mach.Port, tcp string, calls int) error {
+	echo, err := echoes(tcp, 1)
+	if err != nil {
+		return err
+	}
+	var times, others []float64
+	for range calls {
+		d, err := timed(echo[0])
 		if err != nil {
-			return nil, err
+			return err
 		}
-	}
-
-	start = time.Now()
-	const stats = 50
-	for range stats {
-		if _, err := os.Stat(file); err != nil {
-			return nil, err
+		others = append(others, d)
+		d, err = timed(func() error { _, err := proto.IOGetOpenmodes(ctx, p); return err })
+		if err != nil {
+			return err
 		}
+		times = append(times, d)
 	}
-	r.Stat = us(time.Since(start)) / stats
+	r.Call, r.Echo = median(times), median(others)
+	r.CallRatio = r.Call / r.Echo
+	return nil
+}
 
-	if bytes > 0 {
-		start, n, off := time.Now(), int64(0), int64(0)
-		for n < bytes {
-			b, err := proto.IORead(ctx, p, off, 128<<10)
-			if err != nil {
-				return nil, err
+// under is how many calls are under way.
+const under = 8
+
+func (r *Result) eight(ctx context.Context, p mach.Port, tcp string, calls int) error {
+	echo, err := echoes(tcp, under)
+	if err != nil {
+		return err
+	}
+	call := func() error { _, err := proto.IOGetOpenmodes(ctx, p); return err }
+	all := slices.Repeat([]func() error{call}, under)
+	// rate is that of n calls by those in list, in calls a second.
+	rate := func(list []func() error, n int) (float64, error) {
+		errs := make([]error, len(list))
+		us, _ := timed(func() error {
+			var wg sync.WaitGroup
+			for i, f := range list {
+				wg.Go(func() {
+					for range n / len(list) {
+						if errs[i] = f(); errs[i] != nil {
+							return
+						}
+					}
+				})
 			}
-			if len(b) == 0 {
-				if off == 0 {
-					return nil, fmt.Errorf("it is empty")
+			wg.Wait()
+			return nil
+		})
+		for _, err := range errs {
+			if err != nil {
+				return 0, err
+			}
+		}
+		return float64(n) * 1e6 / us, nil
+	}
+	const rounds = 10
+	n := max(calls/rounds/under, 1) * under
+	var x [4][]float64
+	for range rounds {
+		for i, list := range [][]func() error{all[:1], all, echo[:1], echo} {
+			v, err := rate(list, n)
+			if err != nil {
+				return err
+			}
+			x[i] = append(x[i], v)
+		}
+	}
+	r.Calls = median(x[1])
+	r.Eight, r.EightEcho = ratio(x[1], x[0]), ratio(x[3], x[2])
+	return nil
+}
+
+// ratio is the median of the quotients.
+func ratio(a, b []float64) float64 {
+	q := make([]float64, len(a))
+	for i := range q {
+		q[i] = a[i] / b[i]
+	}
+	return median(q)
+}
+
+func median(x []float64) float64 {
+	x = slices.Clone(x)
+	slices.Sort(x)
+	return x[len(x)/2]
+}
+
+func (r *Result) bulk(ctx context.Context, p mach.Port, tcp string, bytes int64) error {
+	const rounds = 8
+	size := bytes / rounds
+	sink, err := dial(tcp, 'S')
+	if err != nil {
+		return err
+	}
+	source, err := dial(tcp, 'R')
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 1<<20)
+	for i := range buf {
+		buf[i] = byte(i * 7)
+	}
+	out := func(int64) error {
+		if err := binary.Write(sink, binary.BigEndian, uint64(size)); err != nil {
+			return err
+		}
+		for left := size; left > 0; {
+			n, err := sink.Write(buf[:min(left, 64<<10)])
+			if err != nil {
+				return err
+			}
+			left -= int64(n)
+		}
+		var got uint64
+		return binary.Read(sink, binary.BigEndian, &got)
+	}
+	in := func(int64) error {
+		if err := binary.Write(source, binary.BigEndian, uint64(size)); err != nil {
+			return err
+		}
+		for left := size; left > 0; {
+			n, err := source.Read(buf[:min(left, 64<<10)])
+			if err != nil {
+				return err
+			}
+			left -= int64(n)
+		}
+		return nil
+	}
+	write := func(piece int64) func(int64) error {
+		return func(off int64) error {
+			for left := size; left > 0; {
+				n, err := proto.IOWrite(ctx, p, buf[:min(left, piece)], off)
+				if err != nil {
+					return err
 				}
-				off = 0
+				off, left = off+int64(n), left-int64(n)
+			}
+			return nil
+		}
+	}
+	read := func(piece int64) func(int64) error {
+		return func(off int64) error {
+			for left := size; left > 0; {
+				b, err := proto.IORead(ctx, p, off, uint64(min(left, piece)))
+				if err != nil {
+					return err
+				}
+				if len(b) == 0 {
+					return io.ErrUnexpectedEOF
+				}
+				off, left = off+int64(len(b)), left-int64(len(b))
+			}
+			return nil
+		}
+	}
+	type what struct {
+		do    func(int64) error
+		times []float64
+		way   string
+	}
+	list := []*what{{do: out, way: "write"}, {do: write(1 << 20), way: "write"}, {do: write(128 << 10), way: "write"}, {do: write(64 << 10), way: "write"},
+		{do: in, way: "read"}, {do: read(1 << 20), way: "read"}, {do: read(128 << 10), way: "read"}, {do: read(64 << 10), way: "read"}}
+	for i := range rounds {
+		for _, w := range list {
+			if !measures(w.way) {
+				w.times = append(w.times, 1)
 				continue
 			}
-			n += int64(len(b))
-			off += int64(len(b))
+			d, err := timed(func() error { return w.do(int64(i) * size) })
+			if err != nil {
+				return err
+			}
+			w.times = append(w.times, d)
 		}
-		r.Rate = float64(n) / 1e6 / time.Since(start).Seconds()
 	}
-	return r, nil
+	r.Out, r.In = float64(size)/median(list[0].times), float64(size)/median(list[4].times)
+	for i, v := range []*float64{&r.Write, &r.Write2, &r.Write3} {
+		*v = ratio(list[0].times, list[1+i].times)
+	}
+	for i, v := range []*float64{&r.Read, &r.Read2, &r.Read3} {
+		*v = ratio(list[4].times, list[5+i].times)
+	}
+	return nil
 }
 
 func us(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }

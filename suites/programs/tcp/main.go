@@ -24,6 +24,10 @@ import (
 const (
 	echo = 'e' // every message comes back
 	sink = 's' // eats until the end, then answers with the count, 8 bytes big-endian
+
+	// For more than one transfer a connection. What is asked is 8 bytes big-endian:
+	sinks   = 'S' // so many bytes will come, which it eats, and says their number again
+	sources = 'R' // it is to send so many bytes
 )
 
 // Result is what bench prints.
@@ -97,8 +101,57 @@ func handle(c net.Conn) error {
 			return err
 		}
 		return binary.Write(c, binary.BigEndian, n)
+	case sinks:
+		return eat(c)
+	case sources:
+		return feed(c)
 	}
 	return fmt.Errorf("unknown request %q", what)
+}
+
+func eat(c net.Conn) error {
+	b := make([]byte, 64<<10)
+	for {
+		var n uint64
+		if err := binary.Read(c, binary.BigEndian, &n); err != nil {
+			return eof(err)
+		}
+		for left := n; left > 0; {
+			k, err := c.Read(b[:min(left, uint64(len(b)))])
+			if err != nil {
+				return err
+			}
+			left -= uint64(k)
+		}
+		if err := binary.Write(c, binary.BigEndian, n); err != nil {
+			return err
+		}
+	}
+}
+
+func feed(c net.Conn) error {
+	b := make([]byte, 64<<10)
+	for {
+		var n uint64
+		if err := binary.Read(c, binary.BigEndian, &n); err != nil {
+			return eof(err)
+		}
+		for n > 0 {
+			k, err := c.Write(b[:min(n, uint64(len(b)))])
+			if err != nil {
+				return err
+			}
+			n -= uint64(k)
+		}
+	}
+}
+
+// eof is err, but for the end of what is asked.
+func eof(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
 }
 
 func bench(addr string, rounds int, size int64, verbose bool) error {
