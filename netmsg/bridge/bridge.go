@@ -212,6 +212,8 @@ type port struct {
 	paused  bool   // by the table
 	held    bool   // by what is in pending
 	used    bool   // the once right of a proxy has been used
+	many    many   // as a memory object
+	ended   bool   // a kernel's control port, of which netmsg has the receive right by now
 	gone    bool   // killed or forgotten
 	made    uint32 // rights made from a proxy
 	armed   uint32 // Made of the request that the kernel has, if notify is set
@@ -498,6 +500,9 @@ func (b *Bridge) forget(p *port) {
 	delete(b.ports, p.id)
 	if b.names[p.name] == p {
 		delete(b.names, p.name)
+	}
+	if p.ended {
+		_ = mach.DestroyReceive(p.name)
 	}
 }
 

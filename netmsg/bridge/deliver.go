@@ -3,6 +3,7 @@ package bridge
 import (
 	"errors"
 
+	"hurdlab/hurd/proto"
 	"hurdlab/mach"
 	"hurdlab/mach/vmem"
 	"hurdlab/netmsg/rights"
@@ -15,13 +16,18 @@ type delivery struct {
 	m      *mach.Message // with rights that are its own
 	resend bool          // as the kernel has written it back
 	after  Session       // when that has room, if it is not nil
+	check  bool          // whether it is a memory object that is sent to
 }
 
 // slow reports whether a message may be one that the kernel itself is to answer, which
 // it does within the send, and which may then take long: vm_map waits for a
 // memory object. What they are for cannot be seen from a right; servers have
-// other ids, but for pagers, who do not mind.
+// other ids, but for pagers. What those tell kernels is not slow, but for
+// lock_request and destroy; nor is what kernels tell them.
 func slow(id int32) bool {
+	if toPager(id) || id == 2090 || id >= 2093 && id <= 2095 {
+		return false
+	}
 	return id >= 2000 && id < 2900 || id >= 3200 && id < 3300 || id >= 4000 && id < 5000
 }
 
@@ -31,16 +37,8 @@ func (b *Bridge) deliver(d rights.Deliver) {
 	to := b.ports[d.To]
 	body := d.Message.Body.(*wire.Body)
 	defer body.Free() // the message has its own memory
-	if toPager(body.ID()) {
-		list := make([]made, len(d.Message.Rights))
-		for i, r := range d.Message.Rights {
-			list[i] = b.make(r, false)
-		}
-		b.giveBack(list)
-		b.node.Delivered(d.Delivery)
-		return
-	}
-	later := len(to.out) > 0 || slow(body.ID())
+	check := toPager(body.ID()) && to.many != yes
+	later := len(to.out) > 0 || check || slow(body.ID())
 	var after Session
 	if l := b.from; l != nil && !d.Once && l.Full() {
 		// It does not read the answers that it has got. What it asks for beyond F2
@@ -56,7 +54,7 @@ func (b *Bridge) deliver(d rights.Deliver) {
 		return
 	}
 	if later {
-		b.wait(to, &delivery{id: d.Delivery, m: m, after: after})
+		b.wait(to, &delivery{id: d.Delivery, m: m, after: after, check: check})
 		return
 	}
 	full, err := mach.TrySend(m, false)
@@ -98,7 +96,10 @@ func (b *Bridge) send(to *port) {
 		}
 		var err error
 		full := d.resend
-		if !full {
+		if d.check && !b.ask(to) {
+			b.refusePager(d.m)
+			err = proto.EOPNOTSUPP
+		} else if !full {
 			full, err = mach.TrySend(d.m, true)
 		}
 		if full {

@@ -16,7 +16,6 @@ const (
 	idReauthenticate = 21014
 	idMap            = 21018
 	idMapCntl        = 21019
-	idPagerInit      = mach.IDPagerInit
 )
 
 // maxReauth bounds the calls of io_reauthenticate that are under way, and reauthTime
@@ -29,43 +28,24 @@ const (
 // intercept answers some requests here. It reports whether it has taken a.
 func (b *Bridge) intercept(p *port, a arrival) bool {
 	id := a.body.ID()
-	if id != idPagerInit && toPager(id) {
-		b.destroy(a)
-		return true
-	}
 	if local := b.config.Local[id]; local != nil && !p.once {
 		b.serve(p, a, local)
 		return true
 	}
 	switch id {
 	case idMap, idMapCntl:
-		// A kernel here cannot use the memory objects of a kernel there. Clients,
-		// such as the exec server, read instead.
+		// Without [Config.Local]: whether the memory object can have several kernels is
+		// not known. Clients, such as the exec server, read instead.
 		b.answer(a, proto.EOPNOTSUPP)
 		return true
-	case idPagerInit:
-		// This kernel asks a memory object of another node for its pages. Nobody
-		// there could answer: who maps must not wait for it.
-		go func() {
-			for _, r := range a.list {
-				if r.Type == mach.MoveSend && r.Port.Valid() {
-					_ = mach.MemoryObjectDestroy(r.Port, mach.KernReturn(proto.EOPNOTSUPP))
-					break
-				}
-			}
-			b.destroy(a)
-		}()
+	case mach.IDPagerTerminate:
+		b.terminated(p, a)
 		return true
 	case idReauthenticate:
 		return b.reauthenticate(p, a)
 	}
 	return false
 }
-
-// toPager reports whether a message is one of a kernel to a pager. None passes between
-// nodes: the pager of a device, which is a kernel's, panics at one that it does not
-// expect.
-func toPager(id int32) bool { return id >= mach.IDPagerInit && id <= mach.IDPagerChangeCompleted }
 
 // maxLocal bounds the requests that are answered by [Config.Local] at a time.
 const maxLocal = 256

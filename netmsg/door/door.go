@@ -46,6 +46,11 @@ type Door struct {
 	// Self has the ports that files are opened with: a root directory, and the
 	// authentication handle of root.
 	Self *hurd.Process
+	// Map makes memory objects, as io_map does, of a file whose own can have one kernel
+	// only. Nil: such a file cannot be mapped by peers.
+	Map func(ctx context.Context, file mach.Port) (rd, wr mach.Port, err error)
+	// Many asks whether a memory object can have several kernels.
+	Many func(ctx context.Context, object mach.Port) bool
 }
 
 // DoorGetroot opens the root of an export for a user of the peer.
@@ -113,6 +118,35 @@ func (d *Door) DoorReauth(ctx context.Context, file mach.Port, uids, gids []int3
 	}
 	proto.Release(ctx, file)
 	return user, nil
+}
+
+// DoorMap is io_map of a file for the peer. The file's own memory objects will do if they
+// can have several kernels: one that a kernel has made for its own tasks, as for a file
+// that is open for reading only, cannot be used there at all, nor can a device's; and a pager
+// for one kernel would have none for the next.
+func (d *Door) DoorMap(ctx context.Context, file mach.Port) (rd, wr mach.Port, err error) {
+	rd, wr, err = proto.IOMap(ctx, file)
+	if err != nil {
+		return mach.Null, mach.Null, err
+	}
+	if d.many(ctx, rd) && (wr == rd || d.many(ctx, wr)) {
+		proto.Release(ctx, file)
+		return rd, wr, nil
+	}
+	proto.Release(ctx, rd, wr)
+	if d.Map == nil {
+		return mach.Null, mach.Null, proto.EOPNOTSUPP
+	}
+	if rd, wr, err = d.Map(ctx, file); err != nil {
+		return mach.Null, mach.Null, err
+	}
+	proto.Release(ctx, file)
+	return rd, wr, nil
+}
+
+// many reports whether a memory object, if there is one, can have several kernels.
+func (d *Door) many(ctx context.Context, object mach.Port) bool {
+	return !object.Valid() || d.Many != nil && d.Many(ctx, object)
 }
 
 // become returns what file, which is borrowed, is to a user of this node.

@@ -132,5 +132,6 @@ func cleanCopies() error {
 // local has what is answered on this node for files of others.
 func (n *node) local() map[int32]func(mach.Port) mach.Handler {
 	exec := func(file mach.Port) mach.Handler { return proto.Handler(&execFile{n: n, file: file}) }
-	return map[int32]func(mach.Port) mach.Handler{idFileExec: exec, idFileExecPaths: exec}
+	mapped := func(file mach.Port) mach.Handler { return proto.Handler(&mapFile{n: n, file: file}) }
+	return map[int32]func(mach.Port) mach.Handler{idFileExec: exec, idFileExecPaths: exec, idMap: mapped}
 }

@@ -27,6 +27,7 @@ import (
 	"hurdlab/netmsg/rights"
 	"hurdlab/netmsg/session"
 	"hurdlab/netmsg/transport"
+	"hurdlab/pager/hurdfile"
 )
 
 // A node is the netmsg of this node.
@@ -38,6 +39,7 @@ type node struct {
 	proc   *hurd.Process
 	policy atomic.Pointer[door.Policy]
 	tracer tracer
+	mapped *hurdfile.Files
 
 	programs programs.Cache
 	services services
@@ -100,6 +102,9 @@ func serve(ctx context.Context, args []string) error {
 		return fmt.Errorf("what is exported: %w", err)
 	}
 	n.policy.Store(p)
+	if n.mapped, err = n.files(ctx); err != nil {
+		return err
+	}
 	n.bridge, err = bridge.New(bridge.Config{
 		Self: n.self, Auth: n.proc.Auth, Local: n.local(), Trace: n.tracer.event, Dial: func(to rights.NodeID) { n.sessions.Dial(to) }, Door: n.door, Reauthenticate: n.reauth,
 		Log: n.log, Memory: &n.memory,
@@ -171,7 +176,7 @@ func (n *node) connect(ctx context.Context, to rights.NodeID) error {
 
 // door makes the right that is offered to a peer.
 func (n *node) door(peer rights.NodeID) (mach.Port, error) {
-	d := &door.Door{Peer: peer, Policy: n.policy.Load, Self: n.proc}
+	d := &door.Door{Peer: peer, Policy: n.policy.Load, Self: n.proc, Map: n.mapped.Map, Many: many}
 	p, err := n.ports.Export(proto.Handler(d), ports.Options{})
 	if err != nil {
 		return mach.Null, err
