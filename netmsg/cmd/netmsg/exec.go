@@ -31,11 +31,7 @@ func (x *execFile) FileExec(ctx context.Context, task mach.Port, flags int32, ar
 }
 
 func (x *execFile) FileExecPaths(ctx context.Context, task mach.Port, flags int32, path, abspath string, argv, envp []byte, fds, ports []mach.Port, ints []int32, dealloc, destroy []mach.Port) error {
-	st, err := x.check(ctx)
-	if err != nil {
-		return err
-	}
-	file, err := x.open(ctx, task, st)
+	file, err := x.open(ctx, task)
 	if err != nil {
 		return err
 	}
@@ -54,63 +50,52 @@ func (x *execFile) FileExecPaths(ctx context.Context, task mach.Port, flags int3
 	return err
 }
 
-// check says what the file is, if it may be executed. It takes one round trip.
-func (x *execFile) check(ctx context.Context) (st proto.Stat, err error) {
-	var may int32
-	var mayErr error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		may, mayErr = proto.FileCheckAccess(ctx, x.file)
-	}()
-	st, err = proto.IOStat(ctx, x.file)
-	<-done
-	switch {
-	case err != nil:
-		return st, err
-	case mayErr != nil:
-		return st, mayErr
-	case st.Mode&proto.S_IFMT != proto.S_IFREG || st.Mode&0o111 == 0 || may&proto.O_EXEC == 0:
-		return st, proto.EACCES
+// open opens a copy of the file to be run in a task, or the file itself if there is none.
+// Either takes a round trip, when there is a copy already.
+//
+// Whether the user may execute the file is asked when it is copied, and the copy is only for
+// that user, who could have kept one: a change of the file's mode or owner makes it
+// another file.
+func (x *execFile) open(ctx context.Context, task mach.Port) (mach.Port, error) {
+	runner := make(chan string, 1)
+	go func() { runner <- x.n.runner(ctx, task) }()
+	st, err := proto.IOStat(ctx, x.file)
+	user := <-runner // the task may not be ours any more when this returns
+	if err != nil {
+		return mach.Null, err
 	}
-	return st, nil
-}
-
-// open opens the file, or a copy, to be run in a task. Who may execute it may have
-// opened it for no more than that.
-func (x *execFile) open(ctx context.Context, task mach.Port, st proto.Stat) (mach.Port, error) {
+	if st.Mode&proto.S_IFMT != proto.S_IFREG || st.Mode&0o111 == 0 {
+		return mach.Null, proto.EACCES
+	}
+	// Who may execute it may have opened it for no more than that.
 	again := func(ctx context.Context) (mach.Port, error) {
 		_, _, file, err := proto.DirLookup(ctx, x.file, "", proto.O_READ|proto.O_EXEC, 0)
 		return file, err
 	}
-	if home, ok := x.n.bridge.Home(x.file); ok {
-		if user, err := x.n.runner(ctx, task); err == nil {
-			owner := programs.Owner{Node: string(home.Node), Epoch: home.Epoch, User: user}
-			if file, err := x.n.programs.Open(ctx, owner, st, again); err == nil {
-				return file, nil
-			}
+	if home, ok := x.n.bridge.Home(x.file); ok && user != "" {
+		owner := programs.Owner{Node: string(home.Node), Epoch: home.Epoch, User: user}
+		file, err := x.n.programs.Open(ctx, owner, st, again)
+		if err == nil || proto.Code(err) == proto.EACCES {
+			return file, err
 		}
 	}
 	return again(ctx) // it is read as it is needed
 }
 
-// runner says whose process a task is.
-func (n *node) runner(ctx context.Context, task mach.Port) (string, error) {
+// runner says whose process a task is, or nothing if it is none.
+func (n *node) runner(ctx context.Context, task mach.Port) string {
 	pid, err := proto.ProcTask2pid(ctx, n.proc.Proc, task)
 	if err != nil {
-		return "", err
+		return ""
 	}
 	_, info, _, err := proto.ProcGetprocinfo(ctx, n.proc.Proc, pid, 0)
-	if err != nil {
-		return "", err
-	}
-	if len(info) < 2 {
-		return "", proto.EIO
+	if err != nil || len(info) < 2 {
+		return ""
 	}
 	if info[0]&proto.PI_NOTOWNED != 0 {
-		return "nobody", nil
+		return "nobody"
 	}
-	return strconv.Itoa(int(info[1])), nil
+	return strconv.Itoa(int(info[1]))
 }
 
 // programsDir is where copies of programs are.
