@@ -8,7 +8,10 @@ require github.com/anishathalye/porcupine v1.3.1
 
 require github.com/hugelgupf/p9 v0.3.0
 
-require github.com/ProtonMail/go-crypto v1.5.2 // indirect
+require (
+	github.com/ProtonMail/go-crypto v1.5.2
+	github.com/cloudflare/circl v1.6.3 // indirect
+)
 
 require (
 	github.com/Masterminds/semver/v3 v3.4.0 // indirect
