@@ -181,7 +181,7 @@ var _ = Describe("a mount", func() {
 		// by its own mount.
 		Expect(on(ctx, 1, "cat /n/node2/n/node3/tmp/three")).To(Equal("three\n"))
 		// And does not have to be there for them to be used.
-		hold := start(ctx, 1, "mountload hold /n/node2/n/node3/tmp/three")
+		hold := start(ctx, 1, "exec mountload hold /n/node2/n/node3/tmp/three")
 		Eventually(ctx, func() string { return try(ctx, 1, "cat /tmp/held").Stdout }).Should(Equal("open\n"))
 		Expect(l.Net().Isolate(ctx, "node2")).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(l.Net().Heal(ctx)).To(Succeed()); mounted(ctx, 1, 2); mounted(ctx, 3, 2) })
