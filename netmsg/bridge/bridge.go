@@ -31,8 +31,12 @@ package bridge
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
+	"math"
 	mathrand "math/rand/v2"
 	"sync"
 	"time"
@@ -385,9 +389,28 @@ func (b *Bridge) Receive(peer rights.NodeID, s Session, records []rights.Record)
 			b.stats.In++
 			b.stats.BytesIn += uint64(r.Message.Body.Size())
 			b.trace(peer, false, r)
+			if r.Once {
+				ownDevice(r.Message.Body, peer)
+			}
 		}
 		b.node.Receive(peer, *r)
 		b.act()
+	}
+}
+
+// ownDevice makes the number of a file system, in an answer that a peer has sent, one of
+// its own: two nodes give the same numbers, and a file would be taken for another that has
+// its inode's number on this node.
+func ownDevice(body rights.Body, peer rights.NodeID) {
+	b, ok := body.(*wire.Body)
+	if !ok {
+		return
+	}
+	if d := b.Device(); d != nil {
+		h := fnv.New64a()
+		io.WriteString(h, string(peer))
+		le := binary.LittleEndian
+		le.PutUint64(d, (le.Uint64(d)^h.Sum64())&math.MaxInt64)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // A table is what netmsg status says of the table of rights and what waits.
 type table struct{ homes, imports, dead, proxies, ports, waiting, bytes int }
 
-var tableLines = regexp.MustCompile(`rights: (\d+) of this node at peers, (\d+) of peers here, (\d+) dead; (\d+) proxies, (\d+) ports\nwaiting: (\d+) messages, (\d+) bytes`)
+var tableLines = regexp.MustCompile(`rights: (\d+) of this node at peers, (\d+) of peers here, (\d+) dead; (\d+) proxies, (\d+) ports\n(?:.*\n)*?waiting: (\d+) messages, (\d+) bytes`)
 
 func tableOf(ctx SpecContext, node int) table {
 	GinkgoHelper()

@@ -156,6 +156,19 @@ var _ = Describe("a mount", func() {
 		Expect(on(ctx, 2, "mountload treecheck -files 200 -depth 10 /tmp/tree && rm -r /tmp/tree")).To(Equal("ok\n"))
 	}, SpecTimeout(10*time.Minute))
 
+	It("has files that are no others: of one inode number on two nodes", func(ctx SpecContext) {
+		stat := func(node int, file string) string { return on(ctx, node, "stat -c '%d %i' "+file) }
+		here, there := stat(1, "/"), stat(1, "/n/node2/")
+		Expect(there).NotTo(Equal(here))
+		Expect(stat(1, "/n/node3/")).NotTo(SatisfyAny(Equal(here), Equal(there)))
+		Expect(stat(3, "/n/node2/")).To(Equal(there), "as any other node sees it")
+		Expect(stat(1, "/n/node3/n/node2/")).To(Equal(there), "whatever the way")
+		// What is on this node is this node's, by whatever way, too.
+		on(ctx, 1, "echo x > /tmp/same")
+		Expect(stat(1, "/n/node2/n/node1/tmp/same")).To(Equal(stat(1, "/tmp/same")))
+		on(ctx, 1, "rm /tmp/same")
+	}, SpecTimeout(time.Minute))
+
 	It("runs a program that is on the other node", func(ctx SpecContext) {
 		on(ctx, 2, "cp /bin/mountload /tmp/prog")
 		Expect(on(ctx, 1, "/n/node2/tmp/prog hello; rm /n/node2/tmp/prog")).To(Equal("hello\n"))
