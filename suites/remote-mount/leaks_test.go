@@ -196,7 +196,7 @@ var _ = Describe("what was used is given back", func() {
 		on(ctx, 2, "echo x > /tmp/x")
 		comesBack(ctx, "killed clients", scaled(3, 20), 3000, func(n int) {
 			for range n {
-				hold := start(ctx, 1, "exec mountload keep -n 50 /n/node2/tmp/x")
+				hold := launch(ctx, 1, "mountload", "keep", "-n", "50", "/n/node2/tmp/x")
 				Eventually(ctx, func() string { return try(ctx, 1, "cat /tmp/held").Stdout }).Should(Equal("open\n"))
 				kill(ctx, 1, "mountload keep")
 				hold()

@@ -88,8 +88,14 @@ func try(ctx context.Context, node int, script string) lab.Result {
 // output.
 func start(ctx context.Context, node int, script string) (wait func() (string, lab.Exit)) {
 	GinkgoHelper()
+	return launch(ctx, node, "sh", "-c", script)
+}
+
+// launch is start for a program without a shell around it, so that it is what [kill] finds.
+func launch(ctx context.Context, node int, args ...string) (wait func() (string, lab.Exit)) {
+	GinkgoHelper()
 	var out strings.Builder
-	p, err := l.Nodes()[node-1].Start(ctx, lab.Cmd{Args: []string{"sh", "-c", script}, Stdout: &out, Stderr: &out})
+	p, err := l.Nodes()[node-1].Start(ctx, lab.Cmd{Args: args, Stdout: &out, Stderr: &out})
 	Expect(err).NotTo(HaveOccurred())
 	return func() (string, lab.Exit) {
 		GinkgoHelper()
@@ -194,7 +200,7 @@ var _ = Describe("a mount", func() {
 		// by its own mount.
 		Expect(on(ctx, 1, "cat /n/node2/n/node3/tmp/three")).To(Equal("three\n"))
 		// And does not have to be there for them to be used.
-		hold := start(ctx, 1, "exec mountload hold /n/node2/n/node3/tmp/three")
+		hold := launch(ctx, 1, "mountload", "hold", "/n/node2/n/node3/tmp/three")
 		Eventually(ctx, func() string { return try(ctx, 1, "cat /tmp/held").Stdout }).Should(Equal("open\n"))
 		Expect(l.Net().Isolate(ctx, "node2")).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(l.Net().Heal(ctx)).To(Succeed()); mounted(ctx, 1, 2); mounted(ctx, 3, 2) })
