@@ -30,6 +30,11 @@ func tableOf(ctx SpecContext, node int) table {
 	return table{n[0], n[1], n[2], n[3], n[4], n[5], n[6]}
 }
 
+// exceeds reports whether t has more of something than x.
+func (t table) exceeds(x table) bool {
+	return t.homes > x.homes || t.imports > x.imports || t.dead > x.dead || t.proxies > x.proxies || t.ports > x.ports || t.waiting > x.waiting || t.bytes > x.bytes
+}
+
 func (t table) String() string {
 	return fmt.Sprintf("%d homes, %d imports, %d dead, %d proxies, %d ports, %d messages wait", t.homes, t.imports, t.dead, t.proxies, t.ports, t.waiting)
 }
@@ -70,7 +75,7 @@ func (s state) more(now state, slack int, nodes ...int) string {
 		if more := s.tasks[i].More(now.tasks[i], slack); more != "" {
 			list = append(list, fmt.Sprintf("node%d: %s", node, more))
 		}
-		if now.tables[i] != s.tables[i] {
+		if now.tables[i].exceeds(s.tables[i]) {
 			list = append(list, fmt.Sprintf("node%d: %v; %v before", node, now.tables[i], s.tables[i]))
 		}
 	}
