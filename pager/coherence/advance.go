@@ -26,7 +26,7 @@ func (o *Object) advance(p *page) {
 	if p.fresh != nil && len(p.queue) == 0 {
 		for _, c := range p.ahead {
 			if o.undisturbed(p.n, c) && !p.recalls() && p.data == nil {
-				o.supply(c, p.n, p.fresh, ForbidWrite)
+				o.supply(c, p.n, p.fresh, ForbidWrite, false)
 			}
 		}
 		p.ahead = nil
@@ -48,16 +48,26 @@ func (o *Object) serve(p *page) bool {
 		return false
 	}
 	c := w.c
+	if w.doubt && p.recalls() { // no error before the one before it is known to have arrived
+		return false
+	}
 	how, holds := o.holdings.at(p.n).of(c)
 	if w.kind == wantUnlock && !holds { // R4: it has been taken meanwhile
 		o.pop(p)
 		return true
 	}
-	if p.bad != nil { // E5
+	err := p.bad // E5
+	switch {
+	case p.n >= o.pages: // E3
+		err = ErrBeyond
+	case c.readOnly && w.kind == wantWrite: // S2
+		err = ErrReadOnly
+	}
+	if err != nil {
 		if w.kind == wantUnlock {
 			o.refuse(p, c)
 		} else {
-			o.fail(c, p.n, p.bad)
+			o.failWant(p, *w, err)
 		}
 		o.pop(p)
 		return true
@@ -94,10 +104,10 @@ func (o *Object) serve(p *page) bool {
 		return false
 	}
 	if w.kind == wantWrite {
-		o.supply(c, p.n, d, ForbidNothing) // G3
+		o.supply(c, p.n, d, ForbidNothing, w.doubt) // G3
 		o.changed(p)
 	} else {
-		o.supply(c, p.n, d, ForbidWrite)
+		o.supply(c, p.n, d, ForbidWrite, w.doubt)
 		if p.data == nil && !w.asked { // somebody else's load: what is around it is for this one as well
 			o.loadFor(c, p.n, o.around(c, p.n))
 		}
@@ -116,10 +126,10 @@ func (o *Object) recall(p *page, w *want, how holder) bool {
 		switch {
 		case x.slot() != w.c.slot:
 			return w.kind != wantRead || x&holdsWrite != 0
-		case w.kind == wantWrite: // G6
-			return true
+		case w.kind == wantRead: // G6
+			return x&holdsWrite != 0
 		default: // G6
-			return w.kind == wantUnlock && x&holdsTwice != 0
+			return w.kind == wantWrite || x&holdsMaybe != 0
 		}
 	}
 	some := false
@@ -138,7 +148,7 @@ func (o *Object) recall(p *page, w *want, how holder) bool {
 	}
 	for _, x := range h {
 		if inTheWay(x) {
-			o.take(p, o.slots[x.slot()], w.kind != wantRead)
+			o.take(p, o.slots[x.slot()], w.kind != wantRead || x.slot() == w.c.slot)
 		}
 	}
 	return true

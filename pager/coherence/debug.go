@@ -95,10 +95,11 @@ func (o *Object) holderNames(n int64) string {
 		switch {
 		case x&holdsWrite != 0:
 			b.WriteByte('W')
-		case x&holdsTwice != 0:
-			b.WriteString("RR")
 		default:
 			b.WriteByte('R')
+		}
+		if x&holdsMaybe != 0 {
+			b.WriteByte('?')
 		}
 	}
 	return b.String()
@@ -118,6 +119,7 @@ func (o *Object) describe(p *page) string {
 		flag(len(list) > 0, name)
 		for _, w := range list {
 			fmt.Fprintf(&b, " %d:%v", w.c.id, w.kind)
+			flag(w.doubt, "in doubt")
 			flag(w.reserved, "reserved")
 			flag(w.asked && p.loading, "asked")
 			for _, x := range o.ops { // who is before whom
@@ -143,6 +145,7 @@ func (o *Object) describe(p *page) string {
 	wants("parked", p.parked)
 	for _, l := range p.locks {
 		fmt.Fprintf(&b, " %v of %d", l.kind, l.c.id)
+		flag(l.fence, "fence")
 	}
 	for _, x := range p.ops {
 		fmt.Fprintf(&b, " take %d", x.token)
@@ -187,7 +190,7 @@ func (o *Object) Check() error {
 				switch {
 				case x&holdsWrite != 0 && len(h) > 1: // G1
 					return fmt.Errorf("page %d has a writer and others:%s", page, o.holderNames(page))
-				case x&holdsWrite != 0 && (x&holdsTwice != 0 || o.slots[x.slot()].readOnly):
+				case x&holdsWrite != 0 && o.slots[x.slot()].readOnly, x&holdsMaybe != 0 && o.config.Order == Weak:
 					return fmt.Errorf("page %d is held in a wrong way:%s", page, o.holderNames(page))
 				}
 			}

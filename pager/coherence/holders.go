@@ -12,7 +12,7 @@ type holder uint16
 
 const (
 	holdsWrite holder = 1 // for writing
-	holdsTwice holder = 2 // for reading, and it may have been supplied twice (G6)
+	holdsMaybe holder = 2 // more may be under way than it has asked for (G6)
 	slotShift         = 2
 	maxClients        = 1 << (16 - slotShift)
 )

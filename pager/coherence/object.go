@@ -103,13 +103,16 @@ func (o *Object) discard(d Data) {
 	}
 }
 
-// supply gives a page to a client.
-func (o *Object) supply(c *client, n int64, d Data, forbid Forbid) {
+// supply gives a page to a client. With doubt, it may have come already.
+func (o *Object) supply(c *client, n int64, d Data, forbid Forbid, doubt bool) {
 	how := holder(c.slot << slotShift)
 	if forbid == ForbidNothing {
 		how |= holdsWrite
-	} else if x, ok := o.holdings.at(n).of(c); ok {
-		how |= x | holdsTwice // G6; a holder for writing is not supplied
+	} else if _, ok := o.holdings.at(n).of(c); ok && o.config.Order == FIFO {
+		doubt = true
+	}
+	if doubt {
+		how |= holdsMaybe
 	}
 	o.hold(c, n, how)
 	// As one with what goes to the client already, if nothing else does after it.
@@ -328,30 +331,33 @@ func (o *Object) Request(id Client, r Range, access Access) {
 		kind = wantWrite
 	}
 	o.pagesOf(c, r, func(n int64) {
-		switch {
-		case n >= o.pages:
-			o.fail(c, n, ErrBeyond)
-			return
-		case o.closing:
-			o.fail(c, n, ErrClosed)
-			return
-		case kind == wantWrite && c.readOnly: // S2
-			o.fail(c, n, ErrReadOnly)
-			return
-		}
 		h, holds := o.holdings.at(n).of(c)
 		p := o.active[n]
 		w := want{c: c, kind: kind}
-		if o.config.Order == Weak && holds {
+		switch {
+		case o.closing:
+			o.fail(c, n, ErrClosed)
+			return
+		case kind == wantWrite && c.readOnly && (p == nil || !p.waits(c)): // S2
+			o.fail(c, n, ErrReadOnly)
+			return
+		case n >= o.pages && !holds && (p == nil || !p.waits(c) && !p.fenced(c)): // E3
+			o.fail(c, n, ErrBeyond)
+			return
+		case o.config.Order == Weak && holds:
 			o.park(o.activate(n), w) // W3
 			return
 		}
-		if holds && h&holdsWrite != 0 && (p == nil || p.recalled(c) == nil) { // G6: it has lost it, and had not changed it
-			o.unhold(c, n)
+		if holds && h&(holdsWrite|holdsMaybe) == holdsWrite {
+			if p == nil || p.recalled(c) == nil { // G6: it has lost it, and had not changed it
+				o.unhold(c, n)
+			}
+		} else {
+			w.doubt = holds || p != nil && p.fenced(c)
 		}
 		if p == nil || !o.supersede(p, w) {
-			if c.waiting >= o.config.Limits.Requests { // S4
-				o.fail(c, n, ErrLimit)
+			if c.waiting >= o.config.Limits.Requests && (p == nil || !p.fenced(c)) { // S4
+				o.failWant(o.activate(n), w, ErrLimit)
 				return
 			}
 			p = o.activate(n)
@@ -370,7 +376,7 @@ func (o *Object) supersede(p *page, w want) bool {
 		case x.c != w.c:
 		case o.config.Order == FIFO:
 			x.reserved = x.reserved && w.kind != wantRead
-			x.kind = w.kind
+			x.kind, x.doubt = w.kind, w.doubt
 			return true
 		case (x.kind == wantUnlock) == (w.kind == wantUnlock):
 			x.kind = max(x.kind, w.kind)
@@ -418,6 +424,17 @@ func (o *Object) unpark(p *page, c *client) {
 	}
 }
 
+// failWant tells one who waits that it cannot have the page. If the page has come
+// already, the error may meet what the kernel asks for later: what it asks for until a flush
+// has been completed is in doubt as well (G6).
+func (o *Object) failWant(p *page, w want, err error) {
+	o.fail(w.c, p.n, err)
+	if w.doubt {
+		o.lock(lockFlush, w.c, p)
+		p.locks[len(p.locks)-1].fence = true
+	}
+}
+
 // Unlock is memory_object_data_unlock.
 func (o *Object) Unlock(id Client, r Range, access Access) {
 	c := o.clients[id]
@@ -452,7 +469,7 @@ func (o *Object) Unlock(id Client, r Range, access Access) {
 
 // refuse answers an unlock with no: without the page, the kernel asks for it, and
 // can be told.
-func (o *Object) refuse(p *page, c *client) { o.lock(lockFlush, c, p) }
+func (o *Object) refuse(p *page, c *client) { o.take(p, c, true) }
 
 // Returned is memory_object_data_return of pages from first on. Kept says that the
 // kernel still has them. The data is the object's, whatever it thinks of it.
@@ -569,7 +586,7 @@ func (o *Object) Loaded(r Range, data []Data, err error) {
 				if r.N > 1 { // E2
 					p.alone = true
 				} else {
-					o.fail(w.c, p.n, firstError(err, ErrUnstored))
+					o.failWant(p, *w, firstError(err, ErrUnstored))
 					o.pop(p)
 				}
 			}
@@ -639,7 +656,7 @@ func (o *Object) Reserved(n int64, err error) {
 			o.refuse(p, w.c)
 			o.pop(p)
 		default:
-			o.fail(w.c, n, err)
+			o.failWant(p, *w, err)
 			o.pop(p)
 		}
 	}
@@ -911,7 +928,7 @@ func (o *Object) Resize(pages int64) {
 			for _, w := range *list {
 				w.c.waiting--
 				if w.kind != wantUnlock {
-					o.fail(w.c, n, ErrBeyond)
+					o.failWant(p, w, ErrBeyond)
 				}
 			}
 			*list = nil

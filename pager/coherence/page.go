@@ -60,6 +60,7 @@ const (
 type want struct {
 	c        *client
 	kind     wantKind
+	doubt    bool // what the client asks for may have come already (G6)
 	reserved bool
 	asked    bool // the store has been asked for it, and for what is around it
 	seq      uint64
@@ -75,9 +76,10 @@ const (
 
 // A lock is a Lock that has not been answered.
 type lock struct {
-	c    *client
-	r    Range
-	kind lockKind
+	c     *client
+	r     Range
+	kind  lockKind
+	fence bool // until it is answered, what the client asks for is in doubt (G6)
 	// Weak only: the answer has come, but not all pages (W2).
 	answered bool
 	missing  int
@@ -99,6 +101,16 @@ func (p *page) recalls() bool { return len(p.locks) > 0 }
 // flushed reports whether the page is being taken from a client.
 func (p *page) flushed(c *client) bool {
 	return slices.ContainsFunc(p.locks, func(l *lock) bool { return l.c == c && l.kind <= lockDiscard })
+}
+
+// waits reports whether a client waits for the page.
+func (p *page) waits(c *client) bool {
+	return slices.ContainsFunc(p.queue, func(w want) bool { return w.c == c })
+}
+
+// fenced reports whether what a client asks for is in doubt.
+func (p *page) fenced(c *client) bool {
+	return slices.ContainsFunc(p.locks, func(l *lock) bool { return l.c == c && l.fence })
 }
 
 // An op is a Take, or a Close.

@@ -1,12 +1,17 @@
 package sim
 
 import (
+	"slices"
+
 	"hurdlab/pager/coherence"
 )
 
 // A value is what is in a page: the number of the write that put it there. 0 is what
 // was there first.
 type value uint32
+
+// cutOff marks values of pages that a Resize has cut off, where they still are.
+const cutOff value = 1 << 30
 
 type kernelState uint8
 
@@ -43,6 +48,7 @@ type kpage struct {
 	unlock   bool // asked to write
 	waitR    bool // a thread waits to read
 	waitW    bool // one waits to write
+	woken    bool // they have been woken, and have not run
 	callR    int32
 	callW    int32
 }
@@ -129,9 +135,20 @@ func (w *World) touch(ki int, p int64, write bool) {
 	}
 }
 
-// wake has the threads that wait for a page try again.
+// wake has the threads that wait for a page try again, perhaps later.
 func (w *World) wake(ki int, p int64) {
 	g := &w.kernels[ki].pages[p]
+	if w.c.Lazy {
+		g.woken = g.waitR || g.waitW
+		return
+	}
+	w.retry(ki, p)
+}
+
+// retry has them try again.
+func (w *World) retry(ki int, p int64) {
+	g := &w.kernels[ki].pages[p]
+	g.woken = false
 	if g.waitR {
 		w.touch(ki, p, false)
 	}
@@ -150,13 +167,20 @@ func (w *World) access(ki int, p int64, write bool) {
 			call, g.waitW = g.callW, false
 		}
 		w.next++
-		g.val, g.dirty = w.next, true
+		old := g.val&cutOff != 0
+		if g.val, g.dirty = w.next, true; old {
+			g.val |= cutOff
+			return
+		}
 		t.truth, t.writer = w.next, int8(ki)
 		w.record(ki, p, true, g.val, call)
 		return
 	}
 	if g.waitR {
 		call, g.waitR = g.callR, false
+	}
+	if g.val&cutOff != 0 {
+		return
 	}
 	if g.val != t.truth && !t.undefined && !w.kernels[ki].hostile {
 		w.failf("stale: kernel %d reads %d in page %d, the last write was %d", ki, g.val, p, t.truth)
@@ -212,7 +236,7 @@ func (w *World) control(ki int) {
 			if !g.pending {
 				continue
 			}
-			g.pending, g.waitR, g.waitW = false, false, false
+			g.pending, g.waitR, g.waitW, g.woken = false, false, false, false
 		}
 	case lockRequest:
 		k.lock = lockRun{active: true, a: c.lock, next: c.lock.Range.First}
@@ -341,4 +365,32 @@ func (w *World) gone(ki int) {
 	k := &w.kernels[ki]
 	k.state, k.client = off, 0
 	clear(k.asked)
+}
+
+// cut marks all that is anywhere of pages from first on.
+func (w *World) cut(first int64) {
+	mark := func(r coherence.Range, vals []value) []value {
+		vals = slices.Clone(vals)
+		for i := range vals {
+			if r.First+int64(i) >= first {
+				vals[i] |= cutOff
+			}
+		}
+		return vals
+	}
+	for i := range w.kernels {
+		k := &w.kernels[i]
+		for p := first; p < w.c.Pages; p++ {
+			if g := &k.pages[p]; g.resident {
+				g.val |= cutOff
+			}
+		}
+		for j := range k.in {
+			k.in[j].vals = mark(k.in[j].r, k.in[j].vals)
+		}
+		for j := range k.out {
+			k.out[j].vals = mark(k.out[j].r, k.out[j].vals)
+		}
+		k.lock.batch.vals = mark(k.lock.batch.r, k.lock.batch.vals)
+	}
 }

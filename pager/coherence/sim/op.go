@@ -35,12 +35,13 @@ const (
 	Truncate               // to P pages, which are taken
 	Cut                    // to P pages, which are not
 	Grow                   // to P pages
+	Run                    // threads of kernel K that waited for page P go on
 	Enemy                  // kernel 0 says something that N stands for
 	verbs
 )
 
 var verbNames = [verbs]string{"read", "write", "evict", "step", "arrive", "load", "loaded", "store", "stored", "reserve", "unmap", "attach", "crash", "notice",
-	"mute", "clock", "sync", "takeread", "takewrite", "local", "release", "truncate", "cut", "grow", "enemy"}
+	"mute", "clock", "sync", "takeread", "takewrite", "local", "release", "truncate", "cut", "grow", "run", "enemy"}
 
 func (v Verb) String() string { return verbNames[v] }
 
@@ -144,6 +145,8 @@ func (w *World) can(o Op) bool {
 		return p < w.size
 	case Grow:
 		return p > w.size && w.quietFrom(w.size)
+	case Run:
+		return p < w.c.Pages && k.state == on && k.pages[p].woken
 	case Enemy:
 		return k.hostile && k.state == on
 	}
@@ -160,27 +163,11 @@ func (w *World) takenAt(p int64) *take {
 	return nil
 }
 
-// quietFrom reports whether nothing is going on about pages that were cut off.
+// quietFrom reports whether the store has nothing to do with pages from first on.
 func (w *World) quietFrom(first int64) bool {
 	for p := first; p < w.c.Pages; p++ {
 		if w.loads[p].state != none || w.stores[p].state != none || w.reserve[p] {
 			return false
-		}
-		for i := range w.kernels {
-			k := &w.kernels[i]
-			if k.state != off && (k.pages[p].resident || k.pages[p].holding) || k.lock.active {
-				return false
-			}
-			for _, c := range k.in {
-				if c.r.End() > first || c.kind == lockRequest && c.lock.Range.End() > first {
-					return false
-				}
-			}
-			for _, m := range k.out {
-				if m.r.End() > first {
-					return false
-				}
-			}
 		}
 	}
 	return true
@@ -274,6 +261,7 @@ func (w *World) Do(o Op) bool {
 				w.syncs[i].want[n] = 0
 			}
 		}
+		w.cut(p)
 		w.size = p
 		w.core.Resize(p)
 	case Grow:
@@ -284,6 +272,8 @@ func (w *World) Do(o Op) bool {
 		}
 		w.size = p
 		w.core.Resize(p)
+	case Run:
+		w.retry(ki, p)
 	case Enemy:
 		w.enemy(o.N)
 	}

@@ -29,11 +29,11 @@ func Scenario(seed uint64) (Config, Mix) {
 	pick := func(x ...int) int { return x[r.IntN(len(x))] }
 	c := Config{
 		Kernels: pick(1, 2, 2, 3, 3, 3, 4, 5), Pages: int64(pick(1, 2, 4, 8)), Batch: pick(1, 2, 8),
-		Instant: r.IntN(3) == 0, History: true,
+		Instant: r.IntN(3) == 0, Lazy: r.IntN(2) == 0, History: true,
 		Object: coherence.Config{
 			Cluster: pick(1, 1, 1, 2, 4), ReadAhead: pick(1, 1, 4, 8),
 			Hold: coherence.Tick(pick(0, 0, 3)), Answer: coherence.Tick(pick(0, 200, 2000)), Reserve: r.IntN(3) == 0,
-			Limits: coherence.Limits{Lock: pick(0, 0, 2), Requests: 0},
+			Limits: coherence.Limits{Lock: pick(0, 0, 2), Requests: pick(0, 0, 0, 2)},
 		},
 	}
 	c.Object.Pages = c.Pages
@@ -54,7 +54,7 @@ func Scenario(seed uint64) (Config, Mix) {
 	m.weights = [verbs]int{
 		ReadPage: pick(10, 30), WritePage: pick(5, 20), Evict: pick(1, 5, 20), Step: pick(20, 60), Arrive: pick(20, 60),
 		LoadDo: pick(10, 30), LoadDone: pick(10, 30), StoreDo: pick(5, 20), StoreDone: pick(5, 20), ReserveDo: pick(5, 20),
-		Attach: 5, Notice: 3, Clock: pick(1, 3, 10),
+		Run: pick(10, 40), Attach: 5, Notice: 3, Clock: pick(1, 3, 10),
 	}
 	set := func(n int, v ...Verb) {
 		if r.IntN(n) == 0 {
@@ -75,6 +75,15 @@ func Scenario(seed uint64) (Config, Mix) {
 	}
 	if c.Hostile {
 		m.weights[Enemy] = pick(5, 30)
+	}
+	if r.IntN(6) == 0 {
+		// Pages that nobody has asked for cross requests and evictions.
+		c.Kernels, c.Pages, c.Object.Pages, c.Object.Order = pick(1, 2), 2, 2, coherence.FIFO
+		c.Object.Cluster, c.Hostile = 2, false
+		m.fault = pick(0, 5, 30)
+		for v, n := range map[Verb]int{ReadPage: 40, WritePage: 20, Evict: 40, Step: pick(10, 20), Arrive: 60, Unmap: 0, Crash: 0, Mute: 0, TakeRead: 0, TakeWrite: 0, Truncate: 0, Cut: 0, Enemy: 0} {
+			m.weights[v] = n
+		}
 	}
 	for _, x := range m.weights {
 		m.total += x
@@ -272,6 +281,11 @@ func (w *World) happening() (ops []Op) {
 		if k.state == dead {
 			ops = append(ops, Op{Verb: Notice, K: int8(i)})
 		}
+		for p := range k.pages {
+			if k.state == on && k.pages[p].woken {
+				ops = append(ops, Op{Verb: Run, K: int8(i), P: int8(p)})
+			}
+		}
 	}
 	for p := range w.pages {
 		for _, v := range []Verb{LoadDo, LoadDone, StoreDo, StoreDone, ReserveDo} {
@@ -312,8 +326,10 @@ func (w *World) settle() {
 
 // checkRest checks what must hold when nothing can happen by itself.
 func (w *World) checkRest() {
-	if err := w.core.Check(); err != nil {
-		w.failf("%v\n%s", err, w.core.Dump())
+	if w.c.CheckEvery > 0 {
+		if err := w.core.Check(); err != nil {
+			w.failf("%v\n%s", err, w.core.Dump())
+		}
 	}
 	blocked := func(p int64, write bool) bool {
 		return slices.ContainsFunc(w.takes, func(t take) bool { return p >= t.r.First && p < t.r.End() && (write || t.write) })

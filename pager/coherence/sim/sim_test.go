@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"hurdlab/pager/coherence"
 )
 
 var (
@@ -74,5 +76,65 @@ func TestScript(t *testing.T) {
 				t.Fatalf("seed %d, line %d: %q and then %q", seed, i, a[i], b[i:min(i+1, len(b))])
 			}
 		}
+	}
+}
+
+// explorations are those of CI: some twenty seconds together.
+var explorations = []struct {
+	kernels int
+	pages   int64
+	order   coherence.Order
+	slow    bool
+	cluster int
+	bounds  Bounds
+}{
+	{3, 2, coherence.FIFO, false, 1, Bounds{Reads: 1, Writes: 2}},             // 11,000 states
+	{3, 2, coherence.FIFO, false, 2, Bounds{Reads: 1, Writes: 1, Evicts: 2}},  // with pages that nobody asked for
+	{2, 2, coherence.FIFO, false, 2, Bounds{Reads: 2, Writes: 1, Evicts: 1}},  //
+	{3, 1, coherence.FIFO, true, 1, Bounds{Reads: 1, Writes: 2, Evicts: 1}},   // the store takes its time: 7,539
+	{3, 1, coherence.FIFO, false, 1, Bounds{Reads: 1, Writes: 2, Crashes: 1}}, // 9,407
+	{3, 1, coherence.FIFO, false, 1, Bounds{Reads: 1, Writes: 2, Unmaps: 1}},  // 6,718
+	{3, 1, coherence.FIFO, false, 1, Bounds{Reads: 1, Writes: 2, Mutes: 1}},   // 4,351
+	{3, 2, coherence.FIFO, false, 1, Bounds{Reads: 1, Writes: 1, Evicts: 1, Takes: 1}},
+	{3, 1, coherence.FIFO, true, 1, Bounds{Reads: 1, Writes: 1, Evicts: 1, Syncs: 1}},
+	{3, 2, coherence.Weak, false, 1, Bounds{Reads: 1, Writes: 2, Evicts: 1}},
+}
+
+// TestExplore tries all orders of events within bounds; see [Explore].
+func TestExplore(t *testing.T) {
+	for _, x := range explorations {
+		if testing.Short() {
+			x.bounds.States = 500
+		}
+		c := Config{Kernels: x.kernels, Pages: x.pages, Instant: !x.slow, Object: coherence.Config{Pages: x.pages, Order: x.order, Cluster: x.cluster}}
+		if x.bounds.Mutes > 0 {
+			c.Object.Answer = 100
+		}
+		start := time.Now()
+		e, f := Explore(x.bounds, c)
+		if f != nil {
+			t.Fatalf("%v: %v: %v\n\nwhat happens:\n%s\n\nscript:\n%s", x, e, f.Violation, Explain(f), f.Script())
+		}
+		t.Logf("%d kernels, %d pages, order %v, slow %v, cluster %d: %v: %v, %.1f s", x.kernels, x.pages, x.order, x.slow, x.cluster, x.bounds, e, time.Since(start).Seconds())
+	}
+}
+
+// TestHistory checks that porcupine finds what is wrong with a history.
+func TestHistory(t *testing.T) {
+	w := NewWorld(Config{Object: coherence.Config{Pages: 2}, Kernels: 2, History: true})
+	say := func(k int, write bool, v value) {
+		w.step++
+		w.record(k, 1, write, v, int32(w.step))
+	}
+	say(0, true, 1)
+	say(1, false, 1)
+	say(1, true, 2)
+	say(0, false, 2)
+	if w.checkHistory(); w.fail != nil {
+		t.Fatal(w.fail)
+	}
+	say(1, false, 1)
+	if w.checkHistory(); w.fail == nil {
+		t.Error("who reads what is old is not found")
 	}
 }

@@ -46,6 +46,7 @@ type Config struct {
 	ReadOnly uint64 // which kernels have the object for reading only
 	Hostile  bool   // kernel 0 is an enemy, and has it for reading only
 	Instant  bool   // the store answers at once
+	Lazy     bool   // threads that have been woken run later
 	History  bool   // check with porcupine
 
 	CheckEvery int
@@ -318,7 +319,11 @@ func (w *World) do(a coherence.Action) {
 		}
 		c := control{kind: supply, r: coherence.Range{First: a.First, N: int64(len(a.Data))}, forbid: a.Forbid == coherence.ForbidWrite, prec: a.Precious}
 		for i, d := range a.Data {
-			c.vals = append(c.vals, w.use(d, "supply"))
+			v := w.use(d, "supply")
+			c.vals = append(c.vals, v)
+			if p := a.First + int64(i); v&cutOff != 0 && v>>31 == 0 {
+				w.failf("page %d comes back after it has been cut off", p)
+			}
 			w.answer(w.kernelOf(a.Client), a.First+int64(i), "supply")
 			if a.Final {
 				w.takeBack(d)
@@ -345,6 +350,7 @@ func (w *World) do(a coherence.Action) {
 			switch {
 			case k.hostile:
 			case errors.Is(a.Err, coherence.ErrBeyond) && p >= w.size, errors.Is(a.Err, coherence.ErrReadOnly) && k.readOnly, errors.Is(a.Err, coherence.ErrClosed) && w.closed:
+			case errors.Is(a.Err, coherence.ErrLimit) && w.c.Object.Limits.Requests > 0:
 			case errors.Is(a.Err, errStore) && w.faults[p] > 0:
 				w.faults[p]--
 			default:
@@ -381,6 +387,9 @@ func (w *World) do(a coherence.Action) {
 				return
 			}
 			w.stores[p] = job{state: asked, val: w.use(d, "store")}
+			if v := w.stores[p].val; v&cutOff != 0 && v>>31 == 0 {
+				w.failf("page %d is stored after it has been cut off", p)
+			}
 		}
 	case coherence.Reserve:
 		w.reserve[a.Page] = true
@@ -480,7 +489,7 @@ func (w *World) hear(ki int, m message) {
 		var data []coherence.Data
 		for i, v := range m.vals {
 			data = append(data, w.give(v))
-			if p := m.r.First + int64(i); !k.hostile && m.dirty && v > w.pages[p].got {
+			if p := m.r.First + int64(i); !k.hostile && m.dirty && v&cutOff == 0 && v > w.pages[p].got {
 				w.pages[p].got = v
 			}
 		}
@@ -518,7 +527,7 @@ func (w *World) check() {
 		for i := range w.kernels {
 			k := &w.kernels[i]
 			g := &k.pages[p]
-			if !g.resident || k.hostile {
+			if !g.resident || k.hostile || g.val&cutOff != 0 {
 				continue
 			}
 			holders++

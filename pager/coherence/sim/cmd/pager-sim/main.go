@@ -11,20 +11,58 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
+	"hurdlab/pager/coherence"
 	"hurdlab/pager/coherence/sim"
 )
 
+var quiet bool
+
 func main() {
 	ops := flag.Float64("ops", 1e6, "`operations` to do")
-	minutes := flag.Float64("minutes", 0, "go on for so many `minutes` instead")
+	minutes := flag.Float64("minutes", 0, "go on for so many `minutes` of processor time instead")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "`seed` of the first episode")
 	check := flag.Int("check", 16, "check the object every `n` steps")
 	episode := flag.Uint64("episode", 0, "do only the episode of this `seed`, with everything that happens")
 	raw := flag.Bool("raw", false, "do not shrink a failure")
+	flag.BoolVar(&quiet, "quiet", false, "do not say what happens in a failure")
 	script := flag.String("script", "", "do the operations of a `file`, in a world as -episode makes it")
+	explore := flag.Bool("explore", false, "try all orders of what kernels can do, within the bounds that follow")
+	var b sim.Bounds
+	flag.IntVar(&b.Reads, "reads", 2, "reads of pages")
+	flag.IntVar(&b.Writes, "writes", 2, "writes")
+	flag.IntVar(&b.Evicts, "evicts", 0, "evictions")
+	flag.IntVar(&b.Unmaps, "unmaps", 0, "kernels that terminate")
+	flag.IntVar(&b.Crashes, "crashes", 0, "kernels that die")
+	flag.IntVar(&b.Syncs, "syncs", 0, "syncs")
+	flag.IntVar(&b.Takes, "takes", 0, "takes")
+	flag.IntVar(&b.Mutes, "mutes", 0, "kernels that do not answer")
+	flag.IntVar(&b.States, "states", 0, "give up after so many states; 0: never")
+	kernels := flag.Int("kernels", 3, "kernels of an exploration")
+	pages := flag.Int64("pages", 2, "pages of an exploration")
+	weak := flag.Bool("weak", false, "messages arrive in any order")
+	slow := flag.Bool("slow", false, "the store takes its time")
+	cluster := flag.Int("cluster", 1, "pages supplied together")
 	flag.Parse()
+	if *explore {
+		c := sim.Config{Kernels: *kernels, Pages: *pages, Instant: !*slow, Object: coherence.Config{Pages: *pages, Cluster: *cluster}}
+		if *weak {
+			c.Object.Order = coherence.Weak
+		}
+		if b.Mutes > 0 {
+			c.Object.Answer = 100
+		}
+		start := time.Now()
+		e, f := sim.Explore(b, c)
+		fmt.Printf("%d kernels, %d pages, weak %v, slow %v, cluster %d; %v: %v, %.1f s\n", *kernels, *pages, *weak, *slow, *cluster, b, e, time.Since(start).Seconds())
+		if f != nil {
+			fmt.Printf("\n%s\n\nwhat happens:\n%s\n\nscript:\n%s", f.Violation, sim.Explain(f), f.Script())
+			os.Exit(1)
+		}
+		return
+	}
 	opt := sim.Options{CheckEvery: *check}
 	switch {
 	case *script != "":
@@ -49,7 +87,7 @@ func main() {
 		fmt.Printf("seed %d\n", *seed)
 		start := time.Now()
 		done, n := 0, 0
-		for ; *minutes > 0 && time.Since(start).Minutes() < *minutes || *minutes == 0 && float64(done) < *ops; n++ {
+		for ; *minutes > 0 && cpuTime().Minutes() < *minutes || *minutes == 0 && float64(done) < *ops; n++ {
 			k, f := sim.Episode(sim.EpisodeSeed(*seed, n), opt)
 			if done += k; f != nil {
 				fmt.Printf("after %d operations\n", done)
@@ -57,12 +95,24 @@ func main() {
 			}
 		}
 		d := time.Since(start)
-		fmt.Printf("seed %d: %d operations, %d episodes, %.1f minutes, %.0f operations/s\n", *seed, done, n, d.Minutes(), float64(done)/d.Seconds())
+		fmt.Printf("seed %d: %d operations, %d episodes, %.1f minutes of processor time, %.0f operations/s\n", *seed, done, n, cpuTime().Minutes(), float64(done)/d.Seconds())
 	}
+}
+
+// cpuTime returns how long this process has been running on processors.
+func cpuTime() time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 func fail(f *sim.Failure, raw bool) {
 	fmt.Println(f.Error())
+	if quiet {
+		os.Exit(1)
+	}
 	if !raw {
 		f = sim.Shrink(f)
 	}
