@@ -19,16 +19,19 @@ type Bounds struct {
 	Syncs         int
 	Takes         int // for reading or for writing, and a write then
 	Mutes         int // kernels that do not answer any more
+	Faults        int // loads and stores that fail, if the store takes its time
 	States        int // to give up after; 0: none
 }
 
 func (b Bounds) String() string {
-	return fmt.Sprintf("%d reads, %d writes, %d evictions, %d unmaps, %d crashes, %d syncs, %d takes, %d silent", b.Reads, b.Writes, b.Evicts, b.Unmaps, b.Crashes, b.Syncs, b.Takes, b.Mutes)
+	return fmt.Sprintf("%d reads, %d writes, %d evictions, %d unmaps, %d crashes, %d syncs, %d takes, %d silent, %d faults", b.Reads, b.Writes, b.Evicts, b.Unmaps, b.Crashes, b.Syncs, b.Takes, b.Mutes, b.Faults)
 }
 
 // count takes what an operation does of the bounds.
 func (b *Bounds) count(o Op) {
 	switch o.Verb {
+	case LoadDo, StoreDo:
+		b.Faults += int(o.N)
 	case ReadPage:
 		b.Reads++
 	case WritePage:
@@ -185,6 +188,10 @@ func (x *explorer) choose(w *World, used Bounds) (ops []Op) {
 		add(used.Mutes < b.Mutes, Op{Verb: Mute, K: int8(i)})
 		add(true, Op{Verb: Attach, K: int8(i)})
 	}
+	for p := range w.pages {
+		add(used.Faults < b.Faults, Op{Verb: LoadDo, P: int8(p), N: 1})
+		add(used.Faults < b.Faults, Op{Verb: StoreDo, P: int8(p), N: 1})
+	}
 	n := int32(w.size)
 	add(used.Syncs < b.Syncs, Op{Verb: Sync, N: n})
 	add(used.Takes < b.Takes, Op{Verb: TakeRead, N: n})
@@ -256,8 +263,10 @@ func (w *World) appendDump(b []byte) []byte {
 		val(w.store[p])
 		num(int64(t.writer))
 		flag(t.undefined, w.reserve[p], w.store[p] < t.got)
+		num(int64(w.faults[p]))
 		for _, j := range []job{w.loads[p], w.stores[p]} {
 			num(int64(j.state))
+			flag(j.err != nil)
 			val(j.val)
 		}
 	}

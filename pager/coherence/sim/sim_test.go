@@ -97,6 +97,8 @@ var explorations = []struct {
 	{3, 1, coherence.FIFO, false, 1, Bounds{Reads: 1, Writes: 2, Mutes: 1}},   // 4,351
 	{3, 2, coherence.FIFO, false, 1, Bounds{Reads: 1, Writes: 1, Evicts: 1, Takes: 1}},
 	{3, 1, coherence.FIFO, true, 1, Bounds{Reads: 1, Writes: 1, Evicts: 1, Syncs: 1}},
+	{1, 2, coherence.FIFO, true, 2, Bounds{Reads: 1, Writes: 1, Evicts: 1, Faults: 1}},
+	{3, 1, coherence.Weak, false, 1, Bounds{Reads: 1, Writes: 1, Evicts: 1, Crashes: 1}},
 	{3, 2, coherence.Weak, false, 1, Bounds{Reads: 1, Writes: 2, Evicts: 1}},
 }
 

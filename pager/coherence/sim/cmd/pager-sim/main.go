@@ -39,6 +39,7 @@ func main() {
 	flag.IntVar(&b.Syncs, "syncs", 0, "syncs")
 	flag.IntVar(&b.Takes, "takes", 0, "takes")
 	flag.IntVar(&b.Mutes, "mutes", 0, "kernels that do not answer")
+	flag.IntVar(&b.Faults, "faults", 0, "loads and stores that fail, with -slow")
 	flag.IntVar(&b.States, "states", 0, "give up after so many states; 0: never")
 	kernels := flag.Int("kernels", 3, "kernels of an exploration")
 	pages := flag.Int64("pages", 2, "pages of an exploration")
