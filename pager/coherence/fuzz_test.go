@@ -116,8 +116,11 @@ func FuzzObject(f *testing.F) {
 					readOnly[c] = ro
 				}
 			case 1:
-				if op>>4&3 == 0 {
+				switch op >> 4 & 3 {
+				case 0:
 					o.Gone(o.next)
+				case 1:
+					o.Terminated(o.next)
 				}
 			case 2, 3:
 				o.Request(o.next-who, r, Access(op>>4&3))

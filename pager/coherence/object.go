@@ -237,17 +237,25 @@ func (o *Object) Attach(readOnly bool) (Client, error) {
 	return c.id, nil
 }
 
-// Gone is memory_object_terminate, or the death of the control port. What was changed
-// and not returned is lost.
+// Gone is the death of a control port. What was changed and not returned is lost.
 func (o *Object) Gone(id Client) {
 	if c := o.clients[id]; c != nil {
-		o.forget(c)
+		o.forget(c, true)
 		o.run()
 	}
 }
 
-// forget ends all that a client has to do with the object.
-func (o *Object) forget(c *client) {
+// Terminated is memory_object_terminate. All that was changed has been returned (K8).
+func (o *Object) Terminated(id Client) {
+	if c := o.clients[id]; c != nil {
+		o.forget(c, false)
+		o.run()
+	}
+}
+
+// forget ends all that a client has to do with the object. What it has changed may be
+// lost.
+func (o *Object) forget(c *client, lost bool) {
 	delete(o.clients, c.id)
 	for _, n := range o.activeIn(everything) {
 		p := o.active[n]
@@ -262,7 +270,7 @@ func (o *Object) forget(c *client) {
 		if slices.ContainsFunc(p.ahead, mine) {
 			p.ahead = slices.DeleteFunc(p.ahead, mine)
 		}
-		if h, _ := o.holdings.at(n).of(c); h&holdsWrite != 0 {
+		if h, _ := o.holdings.at(n).of(c); lost && h&holdsWrite != 0 {
 			for _, y := range p.syncs {
 				if y.lock != nil && y.lock.c == c {
 					y.s.err = firstError(y.s.err, ErrGone)
@@ -682,7 +690,7 @@ func (o *Object) Tick(now Tick) {
 		for _, c := range o.slots {
 			if c != nil && len(c.locks) > 0 && c.since+o.config.Answer <= o.now { // P4
 				o.do(Cut{c.id, ErrSilent})
-				o.forget(c)
+				o.forget(c, true)
 			}
 		}
 	}
@@ -898,7 +906,7 @@ func (o *Object) way(x *op) {
 func (o *Object) finish(x *op) {
 	for _, id := range slices.Sorted(maps.Keys(o.clients)) {
 		o.do(Terminate{id})
-		o.forget(o.clients[id])
+		o.forget(o.clients[id], false)
 	}
 	for _, n := range o.activeIn(everything) {
 		p := o.active[n]

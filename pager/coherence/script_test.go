@@ -23,7 +23,7 @@ import (
 // The language, where a is a client and PAGES is 3 or 0-7:
 //
 //	begin [pages=8 order=weak cluster=4 readahead=16 hold=5 answer=100 reserve clients=2 ...] [store]
-//	a attaches [read-only]; a is gone
+//	a attaches [read-only]; a is gone; a terminates
 //	a asks PAGES [write]; a unlocks PAGES
 //	a returns 3 x y [clean] [kept]      pages 3 and 4
 //	a completes PAGES                   lock_completed
@@ -266,6 +266,8 @@ func (w *world) line(line string) error {
 			w.clients[f[0]], w.names[c] = c, f[0]
 		case "is":
 			w.Gone(c)
+		case "terminates":
+			w.Terminated(c)
 		case "asks":
 			w.Request(c, pages(2), access)
 		case "unlocks":

@@ -330,6 +330,7 @@ func (w *World) appendDump(b []byte) []byte {
 	for _, s := range w.syncs {
 		b = append(b, "\nsync"...)
 		num(int64(s.token))
+		flag(s.died)
 		for p, v := range s.want {
 			flag(v <= w.store[p], v <= w.pages[p].got)
 			val(v)

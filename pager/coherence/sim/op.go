@@ -222,6 +222,7 @@ func (w *World) Do(o Op) bool {
 	case Notice:
 		c := k.client
 		w.gone(ki)
+		w.someoneDied()
 		w.core.Gone(c)
 	case Mute:
 		k.mute = true

@@ -15,6 +15,7 @@ type Core interface {
 	Actions() []coherence.Action
 	Attach(readOnly bool) (coherence.Client, error)
 	Gone(coherence.Client)
+	Terminated(coherence.Client)
 	Request(coherence.Client, coherence.Range, coherence.Access)
 	Unlock(coherence.Client, coherence.Range, coherence.Access)
 	Returned(c coherence.Client, first int64, data []coherence.Data, dirty, kept bool)
@@ -96,6 +97,7 @@ type syncWait struct {
 	token coherence.Token
 	r     coherence.Range
 	want  []value // what must be in the store
+	died  bool    // a kernel has died meanwhile
 }
 
 // A World is an object and all around it.
@@ -365,6 +367,7 @@ func (w *World) do(a coherence.Action) {
 		}
 	case coherence.Cut:
 		if i := w.kernelOf(a.Client); i >= 0 {
+			w.someoneDied()
 			if k := &w.kernels[i]; !k.mute && !k.hostile && k.state == on {
 				w.tracef("kernel %d is cut off and only slow", i)
 			}
@@ -438,7 +441,7 @@ func (w *World) synced(a coherence.Synced) {
 	s := w.syncs[i]
 	w.syncs = slices.Delete(w.syncs, i, i+1)
 	if a.Err != nil {
-		if !errors.Is(a.Err, errStore) && !errors.Is(a.Err, coherence.ErrGone) {
+		if !errors.Is(a.Err, errStore) && !(errors.Is(a.Err, coherence.ErrGone) && s.died) {
 			w.failf("sync: %v", a.Err)
 		}
 		return
@@ -447,6 +450,13 @@ func (w *World) synced(a coherence.Synced) {
 		if w.store[p] < s.want[p] && !w.pages[p].undefined {
 			w.failf("sync %d: the store has %d in page %d, which had %d", s.token, w.store[p], p, s.want[p])
 		}
+	}
+}
+
+// someoneDied allows Syncs to fail.
+func (w *World) someoneDied() {
+	for i := range w.syncs {
+		w.syncs[i].died = true
 	}
 }
 
@@ -499,7 +509,7 @@ func (w *World) hear(ki int, m message) {
 	case terminate:
 		c := k.client
 		w.gone(ki)
-		w.core.Gone(c)
+		w.core.Terminated(c)
 	}
 	w.act()
 }
