@@ -366,14 +366,28 @@ func (b *Bridge) Unreachable(node rights.NodeID) {
 	b.act()
 }
 
+// maxRest is how many rights of a peer are taken at a time.
+const maxRest = 64
+
 // Receive gives the bridge records of the session s, in their order.
 func (b *Bridge) Receive(peer rights.NodeID, s Session, records []rights.Record) {
 	b.mu.Lock()
 	defer b.finish()
 	defer func() { b.from = nil }()
+	rest := 0 // rights taken without a pause
 	for i := range records {
+		if rest > maxRest {
+			// Those of other peers and of tasks are not to wait for all of it.
+			b.from = nil
+			b.finish()
+			b.mu.Lock()
+			rest = 0
+		}
 		l := b.sessions[peer]
 		r := &records[i]
+		if r.Message != nil {
+			rest += len(r.Message.Rights)
+		}
 		if l == nil || l.Session != s {
 			freeBody(r)
 			continue

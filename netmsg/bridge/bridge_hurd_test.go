@@ -49,6 +49,11 @@ func (p *pipe) Full() bool { return false }
 func (p *pipe) Room()      {}
 
 func (p *pipe) Flush() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
 	select {
 	case p.wake <- struct{}{}:
 	default:

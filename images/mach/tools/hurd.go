@@ -257,29 +257,48 @@ func fsysopts(ctx context.Context, c *Call) error {
 	if len(args) == 0 {
 		return usagef("which file system?")
 	}
-	port, err := c.self.Lookup(ctx, args[0], 0, 0)
-	if err != nil {
-		return trouble(args[0], err)
+	// The node that the translator is on knows it. Its root may be somebody else's
+	// file, as that of a mount is another node's.
+	control := mach.Null
+	if under, err := c.self.Lookup(ctx, args[0], proto.O_NOTRANS, 0); err == nil {
+		if control, err = proto.FileGetTranslatorCntl(ctx, under); err != nil {
+			control = mach.Null
+		}
+		proto.Release(ctx, under)
 	}
-	defer proto.Release(ctx, port)
-	if len(args) == 1 {
-		argz, err := proto.FileGetFsOptions(ctx, port)
+	defer func() { proto.Release(ctx, control) }()
+	if !control.Valid() {
+		port, err := c.self.Lookup(ctx, args[0], 0, 0)
 		if err != nil {
 			return trouble(args[0], err)
 		}
-		_, err = fmt.Fprintln(c.Stdout, quote(hurd.ParseArgz(argz)))
-		return err
+		defer proto.Release(ctx, port)
+		if len(args) == 1 {
+			return c.printOptions(args[0])(proto.FileGetFsOptions(ctx, port))
+		}
+		if control, err = proto.FileGetcontrol(ctx, port); err != nil {
+			return trouble(args[0], err)
+		}
 	}
-	control, err := proto.FileGetcontrol(ctx, port)
-	if err != nil {
-		return trouble(args[0], err)
+	if len(args) == 1 {
+		return c.printOptions(args[0])(proto.FsysGetOptions(ctx, control))
 	}
-	defer proto.Release(ctx, control)
 	var deep int32
 	if opts.has("R") || opts.has("recursive") {
 		deep = 1
 	}
 	return trouble(args[0], proto.FsysSetOptions(ctx, control, hurd.Argz(args[1:]...), deep))
+}
+
+// printOptions prints the options of a file system.
+func (c *Call) printOptions(what string) func(argz []byte, err error) error {
+	return func(argz []byte, err error) error {
+		if err != nil {
+			return trouble(what, err)
+		}
+		_, err = fmt.Fprintln(c.Stdout, quote(hurd.ParseArgz(argz)))
+		return err
+	}
 }
 
 // trouble says what an error is about.

@@ -148,12 +148,37 @@ func (m *mounted) FsysGoaway(ctx context.Context, flags int32) error {
 
 func (m *mounted) FsysSyncfs(context.Context, int32, int32) error { return nil }
 
-func (m *mounted) FsysGetOptions(context.Context) ([]byte, error) {
-	arg := m.node
+// FsysGetOptions tells what the mount is of, and how the session with the node is, as an
+// option that cannot be set.
+func (m *mounted) FsysGetOptions(ctx context.Context) ([]byte, error) {
+	args := []string{"/hurd/netmsg", m.node}
 	if m.export != "" {
-		arg += ":" + m.export
+		args[1] += ":" + m.export
 	}
-	return hurd.Argz("/hurd/netmsg", arg), nil
+	state := "no netmsg runs on this node"
+	err := m.call(ctx, func(server mach.Port) error {
+		text, err := proto.NetmsgStatus(ctx, server)
+		if err == nil {
+			state = sessionState(string(text), m.node)
+		}
+		return err
+	})
+	if err != nil && !gone(err) && !errors.Is(err, errNoServer) {
+		return nil, err
+	}
+	return hurd.Argz(append(args, sessionOption+state)...), nil
+}
+
+const sessionOption = "--session="
+
+// sessionState finds what a status says of the session with a node.
+func sessionState(status, node string) string {
+	for line := range strings.Lines(status) {
+		if s, ok := strings.CutPrefix(line, "session with "+node+": "); ok {
+			return strings.TrimSpace(s)
+		}
+	}
+	return "none"
 }
 
 func (m *mounted) FsysGetSource(context.Context) (string, error) {
@@ -162,9 +187,12 @@ func (m *mounted) FsysGetSource(context.Context) (string, error) {
 
 // FsysSetOptions does what fsysopts is asked to: --reconnect.
 func (m *mounted) FsysSetOptions(ctx context.Context, argz []byte, _ int32) error {
+	if len(argz) > 4096 {
+		return proto.E2BIG
+	}
 	for _, arg := range hurd.ParseArgz(argz) {
-		switch strings.TrimLeft(arg, "-") {
-		case "reconnect":
+		switch arg {
+		case "-reconnect", "--reconnect":
 			err := m.call(ctx, func(server mach.Port) error { return proto.NetmsgReconnect(ctx, server, m.node) })
 			if err != nil {
 				return err

@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"hurdlab/hurd"
@@ -37,7 +36,7 @@ type node struct {
 	bridge *bridge.Bridge
 	ports  ports.Kernel
 	proc   *hurd.Process
-	policy atomic.Pointer[door.Policy]
+	policy policy
 	tracer tracer
 	mapped *hurdfile.Files
 
@@ -52,7 +51,7 @@ func serve(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("netmsg serve", flag.ExitOnError)
 	listen := f.String("listen", ":2345", "`address` to take sessions at")
 	peers := f.String("peers", "/etc/netmsg/peers", "`file` with names, addresses and keys of peers")
-	policy := f.String("policy", "/etc/netmsg/policy", "`file` that says what is exported, and who users of peers are here")
+	policyFile := f.String("policy", "/etc/netmsg/policy", "`file` that says what is exported, and who users of peers are here")
 	name := f.String("name", "", "name of this node; the host name if it is empty")
 	key := f.String("key", keyFile, "`file` with this node's key")
 	plain := f.Bool("plain", false, "plain TCP in place of TLS: nobody proves who they are, everybody on the way reads and changes everything")
@@ -97,11 +96,10 @@ func serve(ctx context.Context, args []string) error {
 	var e [8]byte
 	rand.Read(e[:])
 	n.self = rights.Incarnation{Node: rights.NodeID(*name), Epoch: binary.LittleEndian.Uint64(e[:]) | 1}
-	p, err := door.ReadPolicy(*policy)
-	if err != nil {
+	n.policy.file, n.policy.log = *policyFile, n.log
+	if err := n.policy.reload(); err != nil {
 		return fmt.Errorf("what is exported: %w", err)
 	}
-	n.policy.Store(p)
 	if n.mapped, err = n.files(ctx); err != nil {
 		return err
 	}
@@ -119,13 +117,30 @@ func serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := n.attach(ctx); err != nil {
+	away, err := n.attach(ctx)
+	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-away: // fsys_goaway
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	defer n.sessions.Close() // peers learn that it is no accident
 	fmt.Fprintf(os.Stderr, "netmsg: %s listens at %s\n", n.self.Node, l.Addr())
-	return over.Serve(ctx, l, func(c *transport.Conn) { n.sessions.Accept(c, rights.NodeID(c.Peer())) }, func(from net.Addr, err error) {
+	err = over.Serve(ctx, l, func(c *transport.Conn) { n.sessions.Accept(c, rights.NodeID(c.Peer())) }, func(from net.Addr, err error) {
 		fmt.Fprintf(os.Stderr, "netmsg: refused %v: %v\n", from, err)
 	})
+	select {
+	case <-away:
+		return nil
+	default:
+		return err
+	}
 }
 
 // Connected, Receive, Lost and Unreachable: [session.Handler].
@@ -176,7 +191,7 @@ func (n *node) connect(ctx context.Context, to rights.NodeID) error {
 
 // door makes the right that is offered to a peer.
 func (n *node) door(peer rights.NodeID) (mach.Port, error) {
-	d := &door.Door{Peer: peer, Policy: n.policy.Load, Self: n.proc, Map: n.mapped.Map, Many: many}
+	d := &door.Door{Peer: peer, Policy: n.policy.current, Self: n.proc, Map: n.mapped.Map, Many: many}
 	p, err := n.ports.Export(proto.Handler(d), ports.Options{})
 	if err != nil {
 		return mach.Null, err
@@ -192,29 +207,51 @@ func (n *node) reauth(ctx context.Context, peer rights.NodeID, file mach.Port, u
 	return proto.DoorReauth(ctx, d, file, uids, gids)
 }
 
-// attach makes this program the translator of /servers/netmsg.
-func (n *node) attach(ctx context.Context) error {
-	c := translator.Config{Root: &root{n}, Name: "netmsg", FSType: proto.FSTypeMisc}
+// attach makes this program the translator of /servers/netmsg. away is closed when it is
+// to end.
+func (n *node) attach(ctx context.Context) (away <-chan struct{}, err error) {
+	c := translator.Config{Root: &root{n}, Name: "netmsg", FSType: proto.FSTypeMisc, Options: n.options(ctx)}
 	if n.proc.Boot.Valid() {
-		_, under, err := translator.Startup(ctx, c, 0)
+		fs, under, err := translator.Startup(ctx, c, 0)
+		if err != nil {
+			return nil, err
+		}
 		proto.Release(ctx, under)
-		return err
+		return fs.Done(), nil
 	}
 	fs, err := translator.NewFS(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	fs.SetAuth(n.proc.Auth)
 	control, err := fs.Control(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	at, err := n.proc.Lookup(ctx, server, proto.O_NOTRANS|proto.O_CREAT, 0o644)
 	if err != nil {
-		return fmt.Errorf("%s: %w", server, err)
+		return nil, fmt.Errorf("%s: %w", server, err)
 	}
 	defer proto.Release(ctx, at)
-	return proto.FileSetTranslator(ctx, at, 0, proto.FS_TRANS_SET, 0, nil, proto.Move(control))
+	return fs.Done(), proto.FileSetTranslator(ctx, at, 0, proto.FS_TRANS_SET, 0, nil, proto.Move(control))
+}
+
+// options are what fsysopts can do at /servers/netmsg.
+func (n *node) options(ctx context.Context) *flag.FlagSet {
+	f := flag.NewFlagSet("netmsg", flag.ContinueOnError)
+	f.BoolFunc("reload", "read the policy again", func(s string) error {
+		if s != "true" { // its default, which is put back after an error
+			return nil
+		}
+		return n.policy.reload()
+	})
+	f.Func("reconnect", "end the session with a `node` and open another", func(to string) error {
+		if to == "" {
+			return nil
+		}
+		return n.reconnect(ctx, rights.NodeID(to))
+	})
+	return f
 }
 
 // root is the file /servers/netmsg.
@@ -314,11 +351,15 @@ func (c *client) NetmsgReconnect(ctx context.Context, to string) error {
 	if !c.user.IsRoot() {
 		return proto.EPERM
 	}
-	if s := c.n.sessions.Session(rights.NodeID(to)); s != nil {
+	return c.n.reconnect(ctx, rights.NodeID(to))
+}
+
+func (n *node) reconnect(ctx context.Context, to rights.NodeID) error {
+	if s := n.sessions.Session(to); s != nil {
 		s.Close(&rights.ProtocolError{Code: rights.CodeBye, Text: "reconnect"})
-		c.n.bridge.Lost(rights.NodeID(to), s)
+		n.bridge.Lost(to, s)
 	}
-	return c.n.connect(ctx, rights.NodeID(to))
+	return n.connect(ctx, to)
 }
 
 func (c *client) NetmsgTrace(ctx context.Context, cursor int64, wait int32) (int64, []byte, error) {
