@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
 	"strconv"
 
 	"hurdlab/hurd/proto"
@@ -50,12 +49,12 @@ func (x *execFile) FileExecPaths(ctx context.Context, task mach.Port, flags int3
 	return err
 }
 
-// open opens a copy of the file to be run in a task, or the file itself if there is none.
-// Either takes a round trip, when there is a copy already.
+// open opens the file to be run in a task, or what stands for it if it has been run
+// before: then it takes one round trip.
 //
-// Whether the user may execute the file is asked when it is copied, and the copy is only for
-// that user, who could have kept one: a change of the file's mode or owner makes it
-// another file.
+// Whether the user may read and execute the file is asked the first time, and what is kept
+// is only for that user, who could have kept a copy. A change of the file's mode or owner
+// makes it another file.
 func (x *execFile) open(ctx context.Context, task mach.Port) (mach.Port, error) {
 	runner := make(chan string, 1)
 	go func() { runner <- x.n.runner(ctx, task) }()
@@ -96,22 +95,6 @@ func (n *node) runner(ctx context.Context, task mach.Port) string {
 		return "nobody"
 	}
 	return strconv.Itoa(int(info[1]))
-}
-
-// programsDir is where copies of programs are.
-const programsDir = "/var/cache/netmsg/programs"
-
-// copies opens the directory of copies.
-func (n *node) copies(ctx context.Context) (mach.Port, error) {
-	return n.proc.Lookup(ctx, programsDir, 0, 0)
-}
-
-// cleanCopies makes the directory of copies, without those of a netmsg before.
-func cleanCopies() error {
-	if err := os.RemoveAll(programsDir); err != nil {
-		return err
-	}
-	return os.MkdirAll(programsDir, 0o700)
 }
 
 // local has what is answered on this node for files of others.

@@ -84,10 +84,7 @@ func serve(ctx context.Context, args []string) error {
 		over = &transport.TLS{Self: *name, Key: k, Peers: list}
 	}
 	n := &node{over: over, proc: hurd.Self()}
-	n.programs.Dir = n.copies
-	if err := cleanCopies(); err != nil {
-		n.log("programs of other nodes are read each time: %v", err)
-	}
+	n.programs.Ports = &n.ports
 	limits, err := budget()
 	if err != nil {
 		return err
@@ -156,6 +153,8 @@ func (n *node) Receive(s *session.Session, records []rights.Record) {
 func (n *node) Lost(s *session.Session, err error) {
 	n.log("session with %v: %v", s.Peer(), err)
 	n.bridge.Lost(s.Peer().Node, s)
+	peer := s.Peer()
+	n.programs.Forget(func(o programs.Owner) bool { return o.Node == string(peer.Node) && o.Epoch == peer.Epoch })
 }
 
 func (n *node) Unreachable(peer rights.NodeID, err error) {
@@ -336,7 +335,7 @@ func (c *client) NetmsgStatus(context.Context) ([]byte, error) {
 	fmt.Fprintf(b, "rights: %d of this node at peers, %d of peers here, %d dead; %d proxies, %d ports\n",
 		s.Table.Homes, s.Table.Imports, s.Table.Dead, s.Proxies, s.Ports)
 	ps := n.programs.Stats()
-	fmt.Fprintf(b, "programs: %d of other nodes run, %d of them read; %d copies, %d bytes\n", ps.Hits+ps.Misses, ps.Misses, ps.Copies, ps.Bytes)
+	fmt.Fprintf(b, "programs of other nodes: %d run, %d of them for the first time; %d are kept\n", ps.Hits+ps.Misses, ps.Misses, ps.Kept)
 	fmt.Fprintf(b, "waiting: %d messages, %d bytes\n", s.Table.Waiting, s.Table.Bytes)
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
