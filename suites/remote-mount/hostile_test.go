@@ -67,7 +67,7 @@ var _ = Describe("a peer with a key that wants no good", Ordered, ContinueOnFail
 		})
 		Eventually(ctx, func() string { now = stateOf(ctx, 1); return before.more(now, keptPorts, 1) }).WithTimeout(time.Minute).Should(BeEmpty())
 		AddReportEntry("node1", before.figures(now, 1))
-		Expect(before.memoryMore(now, 8<<10, 1)).To(BeEmpty())
+		Expect(before.memoryMore(now, 16<<10, 1)).To(BeEmpty())
 	})
 
 	// bounded wants node1's netmsg to have no more memory than it may.

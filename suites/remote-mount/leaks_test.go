@@ -172,7 +172,7 @@ var _ = Describe("what was used is given back", func() {
 	It("of sessions that are lost, with what was open in them", func(ctx SpecContext) {
 		on(ctx, 1, "rm -f /tmp/go")
 		on(ctx, 2, "rm -rf /tmp/many; mkdir /tmp/many; echo x > /tmp/many/x")
-		comesBack(ctx, "lost sessions", scaled(10, 100), 3000, func(n int) {
+		comesBack(ctx, "lost sessions", scaled(10, 100), 4000, func(n int) {
 			// A client that has files open all the time, and opens them again when they
 			// are dead.
 			busy := start(ctx, 1, "mountload churn -n 20 -patient /n/node2/tmp/many/x")
