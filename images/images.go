@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // An Image is one kind of machine.
@@ -95,8 +96,21 @@ type Machine struct {
 	// Stages are the marks that a boot passes on the console, in order. They
 	// tell how far a boot came that does not end.
 	Stages []Stage
+	// BootTimeout bounds the time from one stage to the next, for a lab whose
+	// user does not say; 0 means the lab's default.
+	BootTimeout time.Duration
+	// Probe says how to find out whether KVM runs the machine; nil means by all
+	// of its stages, within a few seconds.
+	Probe *Probe
 	// Can lists what the node can do: see the Can constants.
 	Can []string
+}
+
+// A Probe is a boot that need not be complete.
+type Probe struct {
+	// Stage is the name of the stage that it is to reach within Time.
+	Stage string
+	Time  time.Duration
 }
 
 // A Module is a file loaded with a multiboot kernel.
@@ -113,6 +127,9 @@ type Stage struct {
 	Name string
 	// Mark is text that the console shows then.
 	Mark string
+	// Stuck says what is probably wrong when a boot goes no further; "" if
+	// nothing can be said.
+	Stuck string
 }
 
 // What a node can do.

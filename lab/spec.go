@@ -37,7 +37,7 @@ type Spec struct {
 	// Seed decides what the network's faults do; 0 means a random seed.
 	Seed uint64
 	// BootTimeout bounds the time from one stage of a boot to the next; 0
-	// means two minutes.
+	// means what the image likes, or two minutes.
 	BootTimeout time.Duration
 	// Accel is "auto" (or empty), "tcg" or "kvm". With auto KVM is used if it
 	// is seen to work.
@@ -83,9 +83,6 @@ func (s Spec) complete() (Spec, error) {
 	}
 	if s.Seed == 0 {
 		s.Seed = rand.Uint64()>>12 + 1 // readable, exact in every JSON parser, never 0
-	}
-	if s.BootTimeout == 0 {
-		s.BootTimeout = defaultBootTimeout
 	}
 	if s.Dirs == (state.Dirs{}) {
 		dirs, err := state.DefaultDirs(os.Getenv)

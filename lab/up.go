@@ -199,19 +199,19 @@ func (u *up) prepare(ctx context.Context) error {
 		return problem.Wrap(err, fmt.Sprintf("prepare image %s", u.spec.Image.Name()), "")
 	}
 	u.lab = &state.Lab{
-		Name:        u.spec.Name,
-		Created:     time.Now(),
-		Image:       u.spec.Image.Name(),
-		Seed:        u.spec.Seed,
-		BootTimeout: u.spec.BootTimeout,
-		Capture:     u.spec.Capture,
-		Command:     u.spec.Command,
+		Name:    u.spec.Name,
+		Created: time.Now(),
+		Image:   u.spec.Image.Name(),
+		Seed:    u.spec.Seed,
+		Capture: u.spec.Capture,
+		Command: u.spec.Command,
 	}
 	var machines []*images.Machine
 	if err := u.step(stepHost, func() (err error) {
 		if machines, err = u.makeNodes(ctx); err != nil {
 			return err
 		}
+		u.lab.BootTimeout = bootTimeout(u.spec, machines)
 		if err := checkMemory(machines); err != nil {
 			return err
 		}
@@ -223,6 +223,21 @@ func (u *up) prepare(ctx context.Context) error {
 		return err
 	}
 	return u.dir.WriteLab(u.lab)
+}
+
+// bootTimeout is what the user says, or the slowest machine wants.
+func bootTimeout(s Spec, machines []*images.Machine) time.Duration {
+	if s.BootTimeout != 0 {
+		return s.BootTimeout
+	}
+	var d time.Duration
+	for _, m := range machines {
+		d = max(d, m.BootTimeout)
+	}
+	if d == 0 {
+		d = defaultBootTimeout
+	}
+	return d
 }
 
 // makeNodes decides names, addresses and keys, and asks the image for the

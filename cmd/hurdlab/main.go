@@ -11,9 +11,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"hurdlab/images"
+	"hurdlab/images/debian"
 	machimage "hurdlab/images/mach"
 	"hurdlab/lab"
 	"hurdlab/lab/problem"
@@ -27,7 +29,15 @@ func main() {
 
 // An imageOptions is what the command line says about images.
 type imageOptions struct {
-	cacheDir, kernel, mirror string
+	cacheDir, stateDir, kernel, mirror string
+
+	// file is a disk image to boot instead of one of the catalogue's.
+	file string
+	// site, keyrings and unsigned say where images come from, and who must have
+	// signed them.
+	site     string
+	keyrings []string
+	unsigned bool
 }
 
 // catalogue is the images that there are.
@@ -36,9 +46,19 @@ func catalogue(o imageOptions) (images.Catalogue, error) {
 	if err != nil {
 		return nil, err
 	}
-	return images.Catalogue{
+	d := debian.Options{
+		CacheDir: o.cacheDir, Source: source, Lock: filepath.Join(o.stateDir, "images.lock"),
+		Site: o.site, Keyrings: o.keyrings, Unsigned: o.unsigned, Kernel: o.kernel, Mirror: o.mirror,
+	}
+	list := images.Catalogue{
 		machimage.New(machimage.Options{CacheDir: o.cacheDir, Source: source, Kernel: o.kernel, Mirror: o.mirror}),
-	}, nil
+		debian.New("i386", d),
+		debian.New("amd64", d),
+	}
+	if o.file != "" {
+		list = append(list, debian.File(o.file, d))
+	}
+	return list, nil
 }
 
 // An app is what the verbs share.

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +18,9 @@ import (
 type labFlags struct {
 	nodes, memory         int
 	image, kernel, mirror string
+	site                  string
+	keyrings              []string
+	unsigned              bool
 	accel                 string
 	seed                  uint64
 	bootTimeout           time.Duration
@@ -24,13 +29,16 @@ type labFlags struct {
 
 func (f *labFlags) register(c *cobra.Command, nodes int) {
 	c.Flags().IntVar(&f.nodes, "nodes", nodes, "how many nodes")
-	c.Flags().StringVar(&f.image, "image", "mach", "what the nodes boot")
+	c.Flags().StringVar(&f.image, "image", "mach", "what the nodes boot: mach, debian, debian-amd64, or the FILE of a disk image")
+	c.Flags().StringVar(&f.site, "image-site", os.Getenv("HURDLAB_IMAGE_SITE"), "URL that images of Debian are published under; its default is $HURDLAB_IMAGE_SITE, if that is set")
+	c.Flags().StringArrayVar(&f.keyrings, "keyring", nil, "file with keys that may sign images, instead of Debian's keyrings")
+	c.Flags().BoolVar(&f.unsigned, "image-unsigned", false, "take an image that nobody has signed: the site is trusted")
 	c.Flags().IntVar(&f.memory, "memory", 0, "memory of each node in MB; 0 is what the image likes")
 	c.Flags().StringVar(&f.kernel, "kernel", "", "boot this kernel file instead of Debian's")
 	c.Flags().StringVar(&f.mirror, "mirror", "", "URL of a Debian mirror, for hosts without apt")
 	c.Flags().StringVar(&f.accel, "accel", "auto", "auto, tcg or kvm; auto takes KVM only if it is seen to work")
 	c.Flags().Uint64Var(&f.seed, "seed", 0, "decides what the network's faults do; 0 picks one")
-	c.Flags().DurationVar(&f.bootTimeout, "boot-timeout", 0, "how long a boot may stand still (default 2m)")
+	c.Flags().DurationVar(&f.bootTimeout, "boot-timeout", 0, "how long a boot may stand still (default: what the image likes)")
 	c.Flags().BoolVar(&f.capture, "pcap", false, "keep all frames of the network, for hurdlab bundle")
 }
 
@@ -46,7 +54,18 @@ func (f *labFlags) spec(a *app) (lab.Spec, error) {
 			return lab.Spec{}, err
 		}
 	}
-	image, err := a.image(f.image, imageOptions{cacheDir: dirs.Cache, kernel: kernel, mirror: f.mirror})
+	o := imageOptions{
+		cacheDir: dirs.Cache, stateDir: dirs.State, kernel: kernel, mirror: f.mirror,
+		site: f.site, keyrings: f.keyrings, unsigned: f.unsigned,
+	}
+	name := f.image
+	if strings.ContainsRune(name, filepath.Separator) {
+		if name, err = filepath.Abs(name); err != nil {
+			return lab.Spec{}, err
+		}
+		o.file = name
+	}
+	image, err := a.image(name, o)
 	if err != nil {
 		return lab.Spec{}, err
 	}
@@ -64,7 +83,7 @@ func (a *app) image(name string, o imageOptions) (images.Image, error) {
 	}
 	m, err := cat.Find(name)
 	if err != nil {
-		return nil, problem.Wrap(err, "", "choose one of those with --image")
+		return nil, problem.Wrap(err, "", "choose one of those with --image, or name a disk image by a path with a slash: --image ./FILE")
 	}
 	return m, nil
 }

@@ -62,6 +62,12 @@ type parts struct {
 	system *system
 }
 
+// Kernel returns the path of the kernel that the image boots, for others that
+// have none.
+func Kernel(ctx context.Context, opt Options, p images.Progress) (string, error) {
+	return (&image{opt: opt}).kernel(ctx, p)
+}
+
 func (*image) Name() string { return "mach" }
 
 func (*image) Describe() string {

@@ -95,6 +95,8 @@ func newNode(d *daemon, cfg *state.Node) (*node, error) {
 			User:            cfg.Machine.User,
 			Auth:            []ssh.AuthMethod{ssh.PublicKeys(user)},
 			HostKeyCallback: ssh.FixedHostKey(n.hostKey.PublicKey()),
+			// A server that has more keys must not choose another.
+			HostKeyAlgorithms: []string{n.hostKey.PublicKey().Type()},
 		})
 	return n, nil
 }
@@ -212,6 +214,7 @@ func (n *node) boot(ctx context.Context) error {
 	// What is left to reach: the stages, and then the SSH server.
 	loggedIn := make(chan error, 1)
 	left := len(m.Stages)
+	stuck := ""
 	login := func() {
 		if n.ssh == nil {
 			loggedIn <- nil
@@ -230,7 +233,8 @@ func (n *node) boot(ctx context.Context) error {
 	defer slow.Stop()
 	for {
 		select {
-		case <-stages:
+		case s := <-stages:
+			stuck = s.Stuck
 			slow.Reset(n.d.lab.BootTimeout)
 			if left--; left == 0 {
 				slow.Stop()
@@ -253,7 +257,11 @@ func (n *node) boot(ctx context.Context) error {
 			}
 			return n.failed("ended while it booted", errors.New(why))
 		case <-slow.C:
-			return n.abort(r, n.failed("does not boot", fmt.Errorf("no progress for %v after the stage %q", n.d.lab.BootTimeout, n.lastStage())))
+			err := fmt.Errorf("no progress for %v after the stage %q", n.d.lab.BootTimeout, n.lastStage())
+			if stuck != "" {
+				err = fmt.Errorf("%w (%s)", err, stuck)
+			}
+			return n.abort(r, n.failed("does not boot", err))
 		case <-ctx.Done():
 			n.mu.Lock()
 			r.why = context.Cause(ctx).Error()

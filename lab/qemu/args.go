@@ -47,6 +47,10 @@ func args(cfg *Config) []string {
 		"-chardev", fmt.Sprintf("socket,id=console,fd=%d", fdConsole),
 		"-serial", "chardev:console",
 	}
+	if cfg.unplugged {
+		// What a trial writes to disks is forgotten.
+		a = append(a, "-snapshot")
+	}
 	if m.NIC != "" {
 		netdev := fmt.Sprintf("stream,id=lab,server=off,addr.type=fd,addr.str=%d", fdNIC)
 		if cfg.unplugged {

@@ -93,9 +93,12 @@ func probeKey(m *images.Machine) (string, error) {
 
 func probe(ctx context.Context, m *images.Machine) (Verdict, error) {
 	parent := ctx
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	last, limit := m.Stages[len(m.Stages)-1].Name, probeTime
+	if m.Probe != nil {
+		last, limit = m.Probe.Stage, m.Probe.Time
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	last := m.Stages[len(m.Stages)-1].Name
 	reached := make(chan struct{})
 	stage := "none"
 	p, err := Start(ctx, Config{
@@ -133,5 +136,5 @@ func probe(ctx context.Context, m *images.Machine) (Verdict, error) {
 	}
 	// The goroutine that wrote stage has ended with the process.
 	return Verdict{TCG, fmt.Sprintf("/dev/kvm is there but does not run this kernel: last stage reached in %v: %s",
-		probeTime, strings.TrimSpace(stage))}, nil
+		limit, strings.TrimSpace(stage))}, nil
 }

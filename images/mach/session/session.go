@@ -36,7 +36,7 @@ const (
 )
 
 // path is where programs are looked for.
-var path = []string{"/bin", "/usr/bin"}
+var path = []string{"/bin", "/usr/bin", "/usr/local/bin"}
 
 // An Account is a user of this system.
 type Account struct {
