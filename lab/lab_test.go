@@ -267,7 +267,7 @@ func TestBootFails(t *testing.T) {
 			spec := testSpec(t, 2)
 			spec.Image = &labtest.Image{Behaves: map[string]string{"node2": behaves}}
 			if behaves == labtest.Hangs {
-				spec.BootTimeout = 100 * time.Millisecond
+				spec.BootTimeout = 3 * time.Second // node1 has to come up in it, however busy the host is
 			}
 			_, err := Up(t.Context(), spec)
 			mustAdvise(t, err, want, "/.bundles/")

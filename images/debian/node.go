@@ -264,6 +264,9 @@ func (p *parts) startFiles(ctx context.Context, c *nodeinit.Config) ([]extfs.Fil
 		}
 		return []extfs.File{{Path: inittab, Mode: i.Mode, UID: i.UID, GID: i.GID, Data: editInittab(b)}}, nil
 	}
+	// After a power cut the file system is read-only until somebody has checked
+	// it; there is nobody here who could.
+	c.First = [][]string{{ownTools, "fsysopts", "/", "--writable"}}
 	files := []extfs.File{{Path: runsystem, Mode: fs.ModeSymlink | 0o777, Target: nodeInit}}
 	i := p.files[runsystem]
 	if i == nil {

@@ -144,7 +144,7 @@ func parse(argv []string) (*machine, error) {
 	for _, name := range []string{"name", "accel", "m", "smp", "display", "mon", "serial", "device", "d", "D"} {
 		fs.String(name, "", "")
 	}
-	for _, name := range []string{"nodefaults", "no-user-config", "no-reboot"} {
+	for _, name := range []string{"nodefaults", "no-user-config", "no-reboot", "snapshot"} {
 		fs.Bool(name, false, "")
 	}
 	if err := fs.Parse(argv); err != nil {

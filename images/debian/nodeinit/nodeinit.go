@@ -9,6 +9,7 @@ package nodeinit
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,6 +30,8 @@ const MarkInit = "hurdlab: init"
 
 // A Config says what to do.
 type Config struct {
+	// First is run before anything else, to its end. It may fail.
+	First [][]string `json:"first,omitempty"`
 	// Network is a file that is opened so that the translator on it starts.
 	Network string `json:"network"`
 	// Addr is told with the mark of the network.
@@ -55,6 +58,11 @@ func Parse(b []byte) (*Config, error) {
 	if err := json.Unmarshal(b, c); err != nil {
 		return nil, fmt.Errorf("configuration of the node: %w", err)
 	}
+	for _, argv := range c.First {
+		if len(argv) == 0 {
+			return nil, errors.New("configuration of the node: a first command is none")
+		}
+	}
 	for _, s := range c.Services {
 		if len(s.Argv) == 0 {
 			return nil, fmt.Errorf("configuration of the node: service %q is no program", s.Name)
@@ -67,6 +75,11 @@ func Parse(b []byte) (*Config, error) {
 func Run(ctx context.Context, c *Config, args []string, console io.Writer) error {
 	fmt.Fprintln(console, MarkInit)
 	sys := &system{console: console, ended: make(chan end)}
+	for _, argv := range c.First {
+		if err := sys.command(ctx, argv, os.Environ()).Run(); err != nil {
+			sys.Logf("%s: %v", strings.Join(argv, " "), err)
+		}
+	}
 	if c.Then != "" {
 		if err := sys.run(ctx, append([]string{c.Then}, args...), os.Environ()); err != nil {
 			sys.Logf("%v", err)

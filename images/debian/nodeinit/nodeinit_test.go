@@ -37,6 +37,7 @@ func TestRun(t *testing.T) {
 		return strings.Count(s, "serving") >= 2 && strings.Contains(s, "then autoboot")
 	}}
 	err := Run(ctx, &Config{
+		First:    [][]string{{"/bin/sh", "-c", "echo first"}, {"/bin/false"}},
 		Network:  t.TempDir(),
 		Addr:     "10.0.0.1",
 		Services: []Service{{Name: "s", Argv: []string{"/bin/sh", "-c", "echo serving $X; exit 3"}, Env: []string{"X=now"}}},
@@ -46,7 +47,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := c.b.String()
-	for _, want := range []string{MarkInit, nodeconfig.MarkNetwork + " 10.0.0.1", "serving now", "s has ended (status 3)"} {
+	for _, want := range []string{MarkInit, nodeconfig.MarkNetwork + " 10.0.0.1", "first\n", "/bin/false: exit status 1", "serving now", "s has ended (status 3)"} {
 		if !strings.Contains(s, want) {
 			t.Errorf("no %q in %q", want, s)
 		}
@@ -70,7 +71,7 @@ func TestParse(t *testing.T) {
 	if c, err := Parse([]byte(`{"network": "/x", "services": [{"argv": ["/bin/true"]}]}`)); err != nil || c.Network != "/x" {
 		t.Errorf("%+v, %v", c, err)
 	}
-	for _, s := range []string{"", "{", `{"services": [{"name": "x"}]}`} {
+	for _, s := range []string{"", "{", `{"services": [{"name": "x"}]}`, `{"first": [[]]}`} {
 		if _, err := Parse([]byte(s)); err == nil {
 			t.Errorf("%q", s)
 		}
