@@ -128,6 +128,8 @@ type Bridge struct {
 	reauths  int                 // under way
 	locals   int                 // requests that are answered here
 	sessions map[rights.NodeID]*link
+	waiters  []waiter
+	watching bool  // a timer for them runs
 	from     *link // whose records are being taken
 	stats    Stats
 	news     chan struct{} // closed when a door is offered
@@ -629,8 +631,7 @@ func (b *Bridge) do(a rights.Action) error {
 	case rights.Watch:
 		p := b.ports[a.Port]
 		if p.once {
-			// An answer that finds nobody is destroyed then. To be told before, for each
-			// call that is made, would cost as much as the call.
+			b.watchLater(p)
 			return nil
 		}
 		p.watched = true
@@ -652,6 +653,59 @@ func (b *Bridge) do(a rights.Action) error {
 		return errors.New("receive rights are not carried")
 	}
 	return fmt.Errorf("what is %T?", a)
+}
+
+// watchTime is after how long a right to reply that is still there is watched. Most calls
+// are answered by then: to be told of the death of each who waits would cost as much as the
+// call.
+const watchTime = time.Second
+
+// A waiter is a send-once right of a task that waits for an answer.
+type waiter struct {
+	port  *port
+	since time.Time
+}
+
+// watchLater sees that the death of the receiver of a send-once right becomes known, so that
+// who is to answer learns of it (D1), if it takes long.
+func (b *Bridge) watchLater(p *port) {
+	b.waiters = append(b.waiters, waiter{p, time.Now()})
+	if !b.watching {
+		b.watching = true
+		time.AfterFunc(watchTime, b.watch)
+	}
+}
+
+// watch watches the send-once rights that have been there for long.
+func (b *Bridge) watch() {
+	b.mu.Lock()
+	defer b.finish()
+	b.watching = false
+	if b.ctx.Err() != nil {
+		return
+	}
+	now := time.Now()
+	n := 0
+	for _, w := range b.waiters {
+		switch p := w.port; {
+		case p.gone:
+		case now.Sub(w.since) < watchTime:
+			b.waiters[n] = w
+			n++
+		default:
+			// If it is dead already, the kernel says so at once.
+			p.watched = true
+			if err := mach.RequestNotification(p.name, mach.NotifyDeadName, 1, b.notify.Port()); err != nil {
+				b.config.Log("watch %v: %v", p.name, err)
+			}
+		}
+	}
+	clear(b.waiters[n:])
+	b.waiters = b.waiters[:n]
+	if n > 0 {
+		b.watching = true
+		time.AfterFunc(watchTime, b.watch)
+	}
 }
 
 // newProxy makes a proxy. One without a port, because the kernel has no more, is a

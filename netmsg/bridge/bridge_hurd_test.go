@@ -367,6 +367,35 @@ func TestDeath(t *testing.T) {
 	p.close(t)
 }
 
+// A server is told of the death of a client that waits for its answer.
+func TestWaiterDies(t *testing.T) {
+	f := new(far)
+	p := newPair(t, f)
+	r, err := mach.NewReceiver()
+	check(t, err)
+	m := mach.NewMessage(idNever)
+	m.SetReply(r.Port(), mach.MakeSendOnce)
+	check(t, mach.Send(t.Context(), p.door, mach.CopySend, m))
+	for i := 0; ; i++ {
+		f.mu.Lock()
+		n := len(f.never)
+		f.mu.Unlock()
+		if n == 1 {
+			break
+		}
+		if i == 500 {
+			t.Fatal("the call does not arrive")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	check(t, r.Close())
+	p.still(t) // the right to reply is gone, at both ends
+	if err := f.never[0].Send(f.never[0].NewReply()); !errors.Is(err, mach.SendInvalidDest) {
+		t.Errorf("the answer is sent: %v", err)
+	}
+	p.close(t)
+}
+
 func TestLost(t *testing.T) {
 	f := new(far)
 	p := newPair(t, f)

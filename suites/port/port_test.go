@@ -28,6 +28,7 @@ var packages = []string{
 	"hurdlab/mach",
 	"hurdlab/mach/wire",
 	"hurdlab/hurd/ports",
+	"hurdlab/netmsg/bridge",
 	"hurdlab/patches/go/porttest",
 	// Goroutines, locks, timers.
 	"sync/atomic", "context",
