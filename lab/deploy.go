@@ -27,9 +27,7 @@ type Component struct {
 // Components are those that there are.
 var Components = []Component{{
 	Name: "netmsg", Package: "./netmsg/cmd/netmsg", Path: "/hurd/netmsg",
-	Stop: []string{"sh", "-c", `ps | while read pid rest; do
-	case $rest in *"/hurd/netmsg serve"*) kill -TERM $pid;; esac
-done`},
+	Stop:  []string{"settrans", "-afg", "/servers/netmsg"},
 	Ready: []string{"/hurd/netmsg", "status"},
 }}
 
