@@ -12,6 +12,7 @@ import (
 // Provided by package runtime. It fails if the processor has no random
 // numbers.
 //
+//go:noescape
 //go:linkname runtime_readRandom
 func runtime_readRandom(b []byte) bool
 
@@ -21,7 +22,13 @@ func read(b []byte) error {
 	if runtime_readRandom(b) {
 		return nil
 	}
-	if err := urandomRead(b); err != nil {
+	// Not b itself: what is read from a file is allocated, and b would be, too,
+	// even if it is not used here.
+	c := make([]byte, len(b))
+	err := urandomRead(c)
+	copy(b, c)
+	clear(c)
+	if err != nil {
 		return errors.New("no random numbers: the processor has no RDRAND (QEMU: -cpu max, or +rdrand), and /dev/urandom: " + err.Error())
 	}
 	return nil
