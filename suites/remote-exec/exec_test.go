@@ -17,7 +17,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"hurdlab/images"
 	"hurdlab/lab"
 	"hurdlab/suites/internal/harness"
 )
@@ -45,11 +44,7 @@ func on(ctx context.Context, node int, script string) string {
 
 var _ = BeforeSuite(func(ctx SpecContext) {
 	l = harness.Up(ctx, lab.Spec{Nodes: 3, MemoryMB: 192})
-	for _, n := range l.Nodes() {
-		if !n.Can(images.CanGo) || !n.Can(images.CanHurd) {
-			Skip(fmt.Sprintf("%s runs no programs built by the Go port, or has no Hurd's servers", n.Name()))
-		}
-	}
+	harness.NeedHurd(l)
 	Expect(harness.Install(ctx, l, programs)).To(Succeed())
 }, NodeTimeout(20*time.Minute))
 

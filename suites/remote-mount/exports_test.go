@@ -41,7 +41,7 @@ var _ = Describe("an export", Ordered, ContinueOnFailure, func() {
 			on(ctx, 2, "rm -rf /tmp/exp")
 		})
 		g = newGang(ctx, 2, enlist(ctx, 2))
-		kill(ctx, 2, "netmsg serve")
+		nodes.Kill(ctx, 2, "netmsg serve")
 		on(ctx, 1, "mkdir -p /tmp/exp/m /tmp/exp/h; echo here > /tmp/exp/here; echo 'not so secret' > /tmp/exp/secret; settrans -a /tmp/exp/m /hurd/netmsg node2:music")
 		DeferCleanup(func(ctx SpecContext) { on(ctx, 1, "settrans -fga /tmp/exp/m; rm -r /tmp/exp") })
 		Eventually(ctx, func() string { return try(ctx, 1, "cat /tmp/exp/m/song").Stdout }).Should(Equal("song\n"))

@@ -336,7 +336,7 @@ var _ = Describe("a peer with a key that wants no good", Ordered, ContinueOnFail
 			all = append(all, c)
 		}
 		on(ctx, 2, "netmsg reconnect node1")
-		mounted(ctx, 2, 1)
+		nodes.Mounted(ctx, 2, 1)
 		for _, c := range all {
 			c.Close()
 		}

@@ -185,13 +185,13 @@ var _ = Describe("what was used is given back", func() {
 				switch {
 				case i%10 == 9:
 					cut(ctx, 1, 2)
-					mounted(ctx, 3, 2) // which was cut off, too
+					nodes.Mounted(ctx, 3, 2) // which was cut off, too
 				case i%2 == 0:
 					on(ctx, 1, "netmsg reconnect node2")
 				default:
 					on(ctx, 2, "netmsg reconnect node1")
 				}
-				mounted(ctx, 1, 2)
+				nodes.Mounted(ctx, 1, 2)
 			}
 			on(ctx, 1, "touch /tmp/go")
 			out, exit := busy()
@@ -205,9 +205,9 @@ var _ = Describe("what was used is given back", func() {
 		on(ctx, 2, "echo x > /tmp/x")
 		comesBack(ctx, "killed clients", scaled(3, 20), 3000, func(n int) {
 			for range n {
-				hold := launch(ctx, 1, "mountload", "keep", "-n", "50", "/n/node2/tmp/x")
+				hold := nodes.Start(ctx, 1, "mountload", "keep", "-n", "50", "/n/node2/tmp/x").End
 				Eventually(ctx, func() string { return try(ctx, 1, "cat /tmp/held").Stdout }).Should(Equal("open\n"))
-				kill(ctx, 1, "mountload keep")
+				nodes.Kill(ctx, 1, "mountload keep")
 				hold()
 				on(ctx, 1, "rm /tmp/held")
 			}

@@ -19,7 +19,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"hurdlab/images"
 	"hurdlab/lab"
 	"hurdlab/suites/internal/harness"
 )
@@ -54,68 +53,35 @@ var programs = []string{
 // all talk to each other.
 var l *lab.Lab
 
+var nodes = harness.Nodes{Lab: func() *lab.Lab { return l }}
+
 var _ = BeforeSuite(func(ctx SpecContext) {
 	l = harness.Up(ctx, lab.Spec{Nodes: 3, MemoryMB: 192})
-	for _, n := range l.Nodes() {
-		if !n.Can(images.CanGo) || !n.Can(images.CanHurd) {
-			Skip(fmt.Sprintf("%s runs no programs built by the Go port, or has no Hurd's servers", n.Name()))
-		}
-	}
+	harness.NeedHurd(l)
 	Expect(harness.Install(ctx, l, programs)).To(Succeed())
 }, NodeTimeout(20*time.Minute))
 
 // guarded is what every container of specs begins with.
-func guarded() { harness.Guard(func() *lab.Lab { return l }) }
+func guarded() { harness.Guard(nodes.Lab) }
 
 // on runs a script of the shell on a node that is to succeed, and returns its
 // output. The nodes are called 1, 2 and 3.
 func on(ctx context.Context, node int, script string) string {
 	GinkgoHelper()
-	r := try(ctx, node, script)
-	Expect(r.Ok()).To(BeTrue(), "on node%d: %s: %v\n%s%s", node, script, r.Exit, r.Stdout, r.Stderr)
-	return r.Stdout
+	return nodes.On(ctx, node, script)
 }
 
 // try runs a script of the shell on a node, however it ends.
 func try(ctx context.Context, node int, script string) lab.Result {
 	GinkgoHelper()
-	r, err := l.Nodes()[node-1].Run(ctx, "sh", "-c", script)
-	Expect(err).NotTo(HaveOccurred(), "on node%d: %s", node, script)
-	return r
+	return nodes.Try(ctx, node, script)
 }
 
 // start starts a script of the shell on a node and returns what waits for its
 // output.
 func start(ctx context.Context, node int, script string) (wait func() (string, lab.Exit)) {
 	GinkgoHelper()
-	return launch(ctx, node, "sh", "-c", script)
-}
-
-// launch is start for a program without a shell around it, so that it is what [kill] finds.
-func launch(ctx context.Context, node int, args ...string) (wait func() (string, lab.Exit)) {
-	GinkgoHelper()
-	var out strings.Builder
-	p, err := l.Nodes()[node-1].Start(ctx, lab.Cmd{Args: args, Stdout: &out, Stderr: &out})
-	Expect(err).NotTo(HaveOccurred())
-	return func() (string, lab.Exit) {
-		GinkgoHelper()
-		exit, err := p.Wait()
-		Expect(err).NotTo(HaveOccurred())
-		return out.String(), exit
-	}
-}
-
-// kill kills the process on a node whose command line has a text.
-func kill(ctx context.Context, node int, command string) {
-	GinkgoHelper()
-	harness.Kill(ctx, l.Nodes()[node-1], command)
-}
-
-// mounted waits until a node has another's files, as after a fault.
-func mounted(ctx context.Context, node, other int) {
-	GinkgoHelper()
-	Eventually(ctx, func() string { return try(ctx, node, fmt.Sprintf("cat /n/node%d/etc/hostname", other)).Stdout }).
-		WithTimeout(2 * time.Minute).Should(Equal(fmt.Sprintf("node%d\n", other)))
+	return nodes.Start(ctx, node, "sh", "-c", script).End
 }
 
 var _ = Describe("a mount", func() {
@@ -200,10 +166,14 @@ var _ = Describe("a mount", func() {
 		// by its own mount.
 		Expect(on(ctx, 1, "cat /n/node2/n/node3/tmp/three")).To(Equal("three\n"))
 		// And does not have to be there for them to be used.
-		hold := launch(ctx, 1, "mountload", "hold", "/n/node2/n/node3/tmp/three")
+		hold := nodes.Start(ctx, 1, "mountload", "hold", "/n/node2/n/node3/tmp/three").End
 		Eventually(ctx, func() string { return try(ctx, 1, "cat /tmp/held").Stdout }).Should(Equal("open\n"))
 		Expect(l.Net().Isolate(ctx, "node2")).To(Succeed())
-		DeferCleanup(func(ctx SpecContext) { Expect(l.Net().Heal(ctx)).To(Succeed()); mounted(ctx, 1, 2); mounted(ctx, 3, 2) })
+		DeferCleanup(func(ctx SpecContext) {
+			Expect(l.Net().Heal(ctx)).To(Succeed())
+			nodes.Mounted(ctx, 1, 2)
+			nodes.Mounted(ctx, 3, 2)
+		})
 		on(ctx, 1, "touch /tmp/go")
 		out, exit := hold()
 		Expect(exit.Ok()).To(BeTrue(), "%s", out)

@@ -382,12 +382,12 @@ func (r *rogue) open(export, path string, uids ...int32) rights.ID {
 func restart(ctx SpecContext, node int) {
 	GinkgoHelper()
 	was := epoch(ctx, node)
-	kill(ctx, node, "netmsg serve")
+	nodes.Kill(ctx, node, "netmsg serve")
 	Eventually(ctx, func() string { return field(try(ctx, node, "netmsg status").Stdout, "epoch ") }).Should(And(Not(BeEmpty()), Not(Equal(was))))
 	for other := 1; other <= 3; other++ {
 		if other != node {
-			mounted(ctx, other, node)
-			mounted(ctx, node, other)
+			nodes.Mounted(ctx, other, node)
+			nodes.Mounted(ctx, node, other)
 		}
 	}
 }

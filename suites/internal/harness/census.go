@@ -22,6 +22,20 @@ func must(ctx context.Context, n *lab.Node, args ...string) string {
 	return r.Stdout
 }
 
+// A process is a line of ps.
+type process struct{ pid, state, command, line string }
+
+// processes takes what ps says apart: PID PPID PGRP USER STATE TIME RSS COMMAND.
+func processes(ps string) []process {
+	var list []process
+	for line := range strings.Lines(ps) {
+		if f := strings.Fields(line); len(f) > 7 {
+			list = append(list, process{f[0], f[4], strings.Join(f[7:], " "), line})
+		}
+	}
+	return list
+}
+
 // Pid is the number of the process on a node whose command line has a text, 0 if
 // there is none.
 func Pid(ctx context.Context, n *lab.Node, command string) int {
@@ -29,12 +43,10 @@ func Pid(ctx context.Context, n *lab.Node, command string) int {
 	return pid(must(ctx, n, "ps"), command)
 }
 
-// pid finds a command in what ps says: PID PPID PGRP USER STATE ... COMMAND.
 func pid(ps, command string) int {
-	for line := range strings.Lines(ps) {
-		f := strings.Fields(line)
-		if len(f) > 7 && strings.Contains(strings.Join(f[7:], " "), command) {
-			if n, err := strconv.Atoi(f[0]); err == nil {
+	for _, p := range processes(ps) {
+		if strings.Contains(p.command, command) {
+			if n, err := strconv.Atoi(p.pid); err == nil {
 				return n
 			}
 		}

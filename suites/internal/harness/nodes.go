@@ -9,12 +9,24 @@ import (
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
 
+	"hurdlab/images"
 	"hurdlab/lab"
 )
 
 // Nodes runs scripts of the shell on the nodes of a lab, which are called 1, 2, ...
 // What a script is expected to do it does, or the spec fails.
 type Nodes struct{ Lab func() *lab.Lab }
+
+// NeedHurd skips the suite if a node of the lab does not run programs of the Go port on
+// Hurd servers.
+func NeedHurd(l *lab.Lab) {
+	ginkgo.GinkgoHelper()
+	for _, n := range l.Nodes() {
+		if !n.Can(images.CanGo) || !n.Can(images.CanHurd) {
+			ginkgo.Skip(fmt.Sprintf("%s runs no programs built by the Go port, or has no Hurd's servers", n.Name()))
+		}
+	}
+}
 
 // On runs a script that is to succeed, and returns its output.
 func (n Nodes) On(ctx context.Context, node int, script string) string {
@@ -63,9 +75,9 @@ func (r *Running) End() (string, lab.Exit) {
 func (n Nodes) Processes(ctx context.Context, node int, text string) map[string]string {
 	ginkgo.GinkgoHelper()
 	found := make(map[string]string)
-	for line := range strings.Lines(n.On(ctx, node, "ps")) {
-		if f := strings.Fields(line); len(f) > 7 && strings.Contains(line, text) {
-			found[f[0]] = strings.Join(f[7:], " ")
+	for _, p := range processes(n.On(ctx, node, "ps")) {
+		if strings.Contains(p.line, text) {
+			found[p.pid] = p.command
 		}
 	}
 	return found
@@ -75,22 +87,18 @@ func (n Nodes) Processes(ctx context.Context, node int, text string) map[string]
 func (n Nodes) States(ctx context.Context, node int, text string) []string {
 	ginkgo.GinkgoHelper()
 	var states []string
-	for line := range strings.Lines(n.On(ctx, node, "ps")) {
-		if f := strings.Fields(line); len(f) > 7 && strings.Contains(line, text) {
-			states = append(states, f[4])
+	for _, p := range processes(n.On(ctx, node, "ps")) {
+		if strings.Contains(p.line, text) {
+			states = append(states, p.state)
 		}
 	}
 	return states
 }
 
-// Kill kills a process whose command line contains a text.
-func (n Nodes) Kill(ctx context.Context, node int, text string) {
+// Kill is [Kill] of a node by number.
+func (n Nodes) Kill(ctx context.Context, node int, command string) {
 	ginkgo.GinkgoHelper()
-	for pid := range n.Processes(ctx, node, text) {
-		n.On(ctx, node, "kill -KILL "+pid)
-		return
-	}
-	ginkgo.Fail(fmt.Sprintf("node%d runs no %s", node, text))
+	Kill(ctx, n.Lab().Nodes()[node-1], command)
 }
 
 // Mounted waits until a node has another's files, as after a fault.
@@ -105,19 +113,12 @@ func (n Nodes) Census(ctx context.Context, nodes []int, servers ...string) map[s
 	ginkgo.GinkgoHelper()
 	count := make(map[string]int)
 	for _, node := range nodes {
-		for line := range strings.Lines(n.On(ctx, node, "tasks")) {
-			var ports int
-			f := strings.Fields(line)
-			if len(f) < 4 || f[1] != "ports" {
-				continue
-			}
-			if _, err := fmt.Sscan(f[0], &ports); err != nil {
-				continue
-			}
-			count[fmt.Sprintf("node%d tasks", node)]++
+		c := Count(ctx, n.Lab().Nodes()[node-1])
+		count[fmt.Sprintf("node%d tasks", node)] = c.Tasks
+		for who, has := range c.Of {
 			for _, server := range servers {
-				if strings.Contains(line, server) {
-					count[fmt.Sprintf("node%d %s", node, server)] += ports
+				if strings.Contains(who, server) {
+					count[fmt.Sprintf("node%d %s", node, server)] += has.Ports
 				}
 			}
 		}
