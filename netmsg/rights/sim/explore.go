@@ -1,10 +1,11 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
-	"hash/maphash"
 	"strings"
 
+	"hurdlab/internal/simulation"
 	"hurdlab/netmsg/rights"
 )
 
@@ -21,23 +22,6 @@ type Bounds struct {
 
 func (b Bounds) String() string {
 	return fmt.Sprintf("%d sends, %d drops, %d deaths, %d losses, %d moves, %d send-once rights", b.Sends, b.Drops, b.Deaths, b.Losses, b.Moves, b.Onces)
-}
-
-// Explored says what an exploration has seen.
-type Explored struct {
-	States int // different ones
-	Events int // that led to them or to others seen before
-	Rests  int // states in which only tasks could do anything, each ended as Finish does
-	Depth  int // events of the longest shortest way
-	All    bool
-}
-
-func (e Explored) String() string {
-	s := fmt.Sprintf("%d states, %d events, %d ends, depth %d", e.States, e.Events, e.Rests, e.Depth)
-	if !e.All {
-		s += ", not all"
-	}
-	return s
 }
 
 // explorePrefix is how an exploration starts: ports 1 at a and 2 at b, and c has a
@@ -58,18 +42,10 @@ drop a.0 -3
 drop b.0 -3
 settle`
 
-// A reached state is known by the way to it.
-type reached struct {
-	parent int32
-	depth  int32
-	op     Op
-	used   Bounds
-}
-
 // Explore tries all orders in which three nodes, whose tasks do what they like
 // within bounds, can see records, notifications, messages and deliveries. A failure
 // is as short as can be.
-func Explore(b Bounds, c Config) (Explored, *Failure) {
+func Explore(b Bounds, c Config) (simulation.Explored, *Failure) {
 	c.Nodes, c.Tasks, c.CheckEvery = 3, 1, 1
 	var prefix []Op
 	for line := range strings.Lines(explorePrefix) {
@@ -79,89 +55,32 @@ func Explore(b Bounds, c Config) (Explored, *Failure) {
 		}
 		prefix = append(prefix, o)
 	}
-	x := explorer{bounds: b, config: c, prefix: prefix, seed: maphash.MakeSeed(), seen: make(map[uint64]struct{})}
-	return x.run()
-}
-
-type explorer struct {
-	bounds Bounds
-	config Config
-	prefix []Op
-	states []reached
-	worlds []*World // of states that have not been looked at
-	seed   maphash.Seed
-	seen   map[uint64]struct{}
-	buf    strings.Builder
-}
-
-// path is the operations that lead to a state.
-func (x *explorer) path(i int32) []Op {
-	ops := make([]Op, 0, len(x.prefix)+int(x.states[i].depth)+1)
-	ops = append(ops, x.prefix...)
-	ops = ops[:len(x.prefix)+int(x.states[i].depth)]
-	for ; i > 0; i = x.states[i].parent {
-		ops[len(x.prefix)+int(x.states[i].depth)-1] = x.states[i].op
-	}
-	return ops
-}
-
-func (x *explorer) run() (Explored, *Failure) {
-	var e Explored
-	fail := func(ops []Op, v *Violation) *Failure {
-		return &Failure{Config: x.config, Ops: ops, Violation: v}
-	}
-	x.states = []reached{{}}
-	w := NewWorld(x.config)
-	for _, o := range x.prefix {
+	w := NewWorld(c)
+	for _, o := range prefix {
 		w.Do(o)
 	}
 	if w.fail != nil {
-		return e, fail(x.prefix, w.fail)
+		return simulation.Explored{}, &Failure{Config: c, Ops: prefix, Violation: w.fail}
 	}
-	x.see(w, Bounds{})
-	x.worlds = []*World{w}
-	for i := int32(0); int(i) < len(x.states); i++ {
-		if x.bounds.States > 0 && len(x.states) >= x.bounds.States {
-			e.States = len(x.states)
-			return e, nil
-		}
-		s := x.states[i]
-		from := x.worlds[i]
-		x.worlds[i] = nil
-		ops := func() []Op { return x.path(i) }
-		w := from.clone()
-		happen := x.happen(w)
-		for _, o := range append(x.choose(w, s.used), happen...) {
-			if w == nil {
-				w = from.clone()
-			}
-			e.Events++
-			if !w.Do(o) {
-				continue // and nothing has changed
-			}
-			if w.fail != nil {
-				return e, fail(append(ops(), o), w.fail)
-			}
-			used := s.used
-			used.count(o)
-			if x.see(w, used) {
-				x.states = append(x.states, reached{parent: i, depth: s.depth + 1, op: o, used: used})
-				x.worlds = append(x.worlds, w)
-			}
-			w = nil
-		}
-		if len(happen) == 0 {
-			e.Rests++
-			if w == nil {
-				w = from.clone()
-			}
-			if w.Finish(); w.fail != nil {
-				return e, fail(ops(), w.fail)
-			}
-		}
-		e.Depth = max(e.Depth, int(s.depth))
+	x := simulation.Search[*World, Op, Bounds]{
+		Most:      b.States,
+		Clone:     (*World).clone,
+		Do:        (*World).Do,
+		Failed:    func(w *World) bool { return w.fail != nil },
+		Finish:    func(w *World) { w.Finish() },
+		Happening: (*World).happening,
+		Choose:    b.choose,
+		Count:     func(used Bounds, o Op) Bounds { used.count(o); return used },
+		AppendState: func(buf []byte, w *World) []byte {
+			b := bytes.NewBuffer(buf)
+			w.dump(b)
+			return b.Bytes()
+		},
 	}
-	e.States, e.All = len(x.states), true
+	e, w, ops := x.Run(w)
+	if w != nil {
+		return e, &Failure{Config: c, Ops: append(prefix, ops...), Violation: w.fail}
+	}
 	return e, nil
 }
 
@@ -188,8 +107,7 @@ func (b *Bounds) count(o Op) {
 }
 
 // choose returns what tasks, and fate, may do.
-func (x *explorer) choose(w *World, used Bounds) (ops []Op) {
-	b := x.bounds
+func (b Bounds) choose(w *World, used Bounds) (ops []Op) {
 	for _, n := range w.nodes {
 		t := &n.tasks[0]
 		var own []int32
@@ -255,8 +173,8 @@ func (x *explorer) choose(w *World, used Bounds) (ops []Op) {
 	return ops
 }
 
-// happen returns what can happen by itself.
-func (x *explorer) happen(w *World) (ops []Op) {
+// happening returns what can happen by itself.
+func (w *World) happening() (ops []Op) {
 	for i := range w.nodes {
 		for p := range w.nodes {
 			if i == p {
@@ -306,22 +224,8 @@ func (x *explorer) happen(w *World) (ops []Op) {
 	return ops
 }
 
-// see notes a state, and says whether it is new.
-func (x *explorer) see(w *World, used Bounds) bool {
-	b := &x.buf
-	b.Reset()
-	fmt.Fprint(b, used)
-	w.dump(b)
-	h := maphash.String(x.seed, b.String())
-	if _, ok := x.seen[h]; ok {
-		return false
-	}
-	x.seen[h] = struct{}{}
-	return true
-}
-
 // dump writes all that may make a difference to what can happen later.
-func (w *World) dump(b *strings.Builder) {
+func (w *World) dump(b *bytes.Buffer) {
 	msg := func(m *message) {
 		fmt.Fprintf(b, " %v.%v.%d", m.src, m, m.seq)
 		for _, r := range m.rights {
@@ -385,7 +289,7 @@ func (w *World) dump(b *strings.Builder) {
 	}
 }
 
-func kernelPort(b *strings.Builder, k *kport, msg func(*message)) {
+func kernelPort(b *bytes.Buffer, k *kport, msg func(*message)) {
 	fmt.Fprintf(b, " [%v %v %d %d %d %d %v %v", k, k.dead, k.recv, k.sends, k.onces, k.made, k.arm != nil, k.paused)
 	for _, m := range k.queue {
 		msg(m)

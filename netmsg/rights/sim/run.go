@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+
+	"hurdlab/internal/simulation"
 )
 
 // EpisodeOps is how many operations an episode has, before its end.
@@ -115,21 +117,7 @@ func Shrink(f *Failure) *Failure {
 	if !fails(ops) {
 		return f
 	}
-	for size := len(ops) / 2; size >= 1; {
-		removed := false
-		for i := 0; i < len(ops); {
-			j := min(i+size, len(ops))
-			try := append(append(make([]Op, 0, len(ops)), ops[:i]...), ops[j:]...)
-			if fails(try) {
-				ops, removed = try, true
-			} else {
-				i = j
-			}
-		}
-		if !removed || size > 1 {
-			size /= 2
-		}
-	}
+	ops = simulation.Shrink(ops, fails)
 	// And rights in messages.
 	for i := range ops {
 		for j := 0; j < len(ops[i].Rights); {

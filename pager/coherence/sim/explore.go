@@ -2,11 +2,11 @@ package sim
 
 import (
 	"fmt"
-	"hash/maphash"
 	"maps"
 	"slices"
 	"strconv"
 
+	"hurdlab/internal/simulation"
 	"hurdlab/pager/coherence"
 )
 
@@ -51,115 +51,31 @@ func (b *Bounds) count(o Op) {
 	}
 }
 
-// Explored says what an exploration has seen.
-type Explored struct {
-	States int // different ones
-	Events int // that led to them or to others seen before
-	Rests  int // states in which nothing can happen by itself, each ended as Finish does
-	Depth  int // events of the longest shortest way
-	All    bool
-}
-
-func (e Explored) String() string {
-	s := fmt.Sprintf("%d states, %d events, %d ends, depth %d", e.States, e.Events, e.Rests, e.Depth)
-	if !e.All {
-		s += ", not all"
-	}
-	return s
-}
-
-// A reached state is known by the way to it.
-type reached struct {
-	parent int32
-	depth  int32
-	op     Op
-	used   Bounds
-}
-
 // Explore tries all orders in which the kernels of a world, whose threads do what they like
 // within bounds, can do things and say them. A failure is as short as can be. Kernels
 // begin without pages; which of two that have done nothing yet acts first is not tried.
-func Explore(b Bounds, c Config) (Explored, *Failure) {
+func Explore(b Bounds, c Config) (simulation.Explored, *Failure) {
 	c.History, c.CheckEvery = false, 1
-	x := explorer{bounds: b, config: c, seed: maphash.MakeSeed(), seen: make(map[uint64]struct{})}
-	return x.run()
-}
-
-type explorer struct {
-	bounds Bounds
-	config Config
-	states []reached
-	worlds []*World // of states that have not been looked at
-	seed   maphash.Seed
-	seen   map[uint64]struct{}
-	buf    []byte
-}
-
-// path is the operations that lead to a state.
-func (x *explorer) path(i int32) []Op {
-	ops := make([]Op, x.states[i].depth)
-	for ; i > 0; i = x.states[i].parent {
-		ops[x.states[i].depth-1] = x.states[i].op
+	x := simulation.Search[*World, Op, Bounds]{
+		Most:        b.States,
+		Clone:       (*World).clone,
+		Do:          (*World).Do,
+		Failed:      func(w *World) bool { return w.fail != nil },
+		Finish:      (*World).Finish,
+		Happening:   (*World).happening,
+		Choose:      b.choose,
+		Count:       func(used Bounds, o Op) Bounds { used.count(o); return used },
+		AppendState: func(buf []byte, w *World) []byte { return w.appendDump(buf) },
 	}
-	return ops
-}
-
-func (x *explorer) run() (Explored, *Failure) {
-	var e Explored
-	fail := func(ops []Op, v *Violation) *Failure {
-		return &Failure{Config: x.config, Ops: ops, Violation: v}
+	e, w, ops := x.Run(NewWorld(c))
+	if w != nil {
+		return e, &Failure{Config: c, Ops: ops, Violation: w.fail}
 	}
-	x.states = []reached{{}}
-	w := NewWorld(x.config)
-	x.see(w, Bounds{})
-	x.worlds = []*World{w}
-	for i := int32(0); int(i) < len(x.states); i++ {
-		if x.bounds.States > 0 && len(x.states) >= x.bounds.States {
-			e.States = len(x.states)
-			return e, nil
-		}
-		s := x.states[i]
-		from := x.worlds[i]
-		x.worlds[i] = nil
-		var w *World
-		happening := from.happening()
-		for _, o := range append(x.choose(from, s.used), happening...) {
-			if w == nil {
-				w = from.clone()
-			}
-			e.Events++
-			if !w.Do(o) {
-				continue // and nothing has changed
-			}
-			if w.fail != nil {
-				return e, fail(append(x.path(i), o), w.fail)
-			}
-			used := s.used
-			used.count(o)
-			if x.see(w, used) {
-				x.states = append(x.states, reached{parent: i, depth: s.depth + 1, op: o, used: used})
-				x.worlds = append(x.worlds, w)
-			}
-			w = nil
-		}
-		if len(happening) == 0 {
-			e.Rests++
-			if w == nil {
-				w = from.clone()
-			}
-			if w.Finish(); w.fail != nil {
-				return e, fail(x.path(i), w.fail)
-			}
-		}
-		e.Depth = max(e.Depth, int(s.depth))
-	}
-	e.States, e.All = len(x.states), true
 	return e, nil
 }
 
 // choose returns what threads, kernels and fate may do.
-func (x *explorer) choose(w *World, used Bounds) (ops []Op) {
-	b := x.bounds
+func (b Bounds) choose(w *World, used Bounds) (ops []Op) {
 	add := func(ok bool, o Op) {
 		if ok && w.can(o) {
 			ops = append(ops, o)
@@ -213,18 +129,6 @@ func (x *explorer) choose(w *World, used Bounds) (ops []Op) {
 // untouched reports whether a kernel has done nothing yet.
 func (k *kernel) untouched() bool {
 	return len(k.in) == 0 && len(k.out) == 0 && !k.lock.active && !slices.ContainsFunc(k.pages, func(g kpage) bool { return g != kpage{} })
-}
-
-// see notes a state, and says whether it is new.
-func (x *explorer) see(w *World, used Bounds) bool {
-	x.buf = fmt.Append(x.buf[:0], used)
-	x.buf = w.appendDump(x.buf)
-	h := maphash.Bytes(x.seed, x.buf)
-	if _, ok := x.seen[h]; ok {
-		return false
-	}
-	x.seen[h] = struct{}{}
-	return true
 }
 
 // appendDump writes all that may make a difference to what can happen later. Values are

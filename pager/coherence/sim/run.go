@@ -9,6 +9,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"hurdlab/internal/simulation"
 	"hurdlab/pager/coherence"
 )
 
@@ -241,21 +242,7 @@ func Shrink(f *Failure) *Failure {
 	if !fails(ops) {
 		return f
 	}
-	for size := len(ops) / 2; size >= 1; {
-		removed := false
-		for i := 0; i < len(ops); {
-			shorter := slices.Concat(ops[:i], ops[min(i+size, len(ops)):])
-			if fails(shorter) {
-				ops, removed = shorter, true
-			} else {
-				i += size
-			}
-		}
-		if !removed || size > 1 {
-			size /= 2
-		}
-	}
-	best.Ops, best.Config = ops, c
+	best.Ops, best.Config = simulation.Shrink(ops, fails), c
 	return &best
 }
 
