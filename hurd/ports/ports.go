@@ -83,6 +83,20 @@ const DefaultMaxObjects = 8192
 // are refused with EAGAIN: somebody floods the port.
 const maxRequests = 512
 
+// ExportRight makes the port of an object of which nothing but a right is needed. If it
+// fails there is no port, and Gone is not called.
+func ExportRight(x Exporter, h mach.Handler, o Options) (mach.Port, error) {
+	p, err := x.Export(h, o)
+	if err != nil {
+		return mach.Null, err
+	}
+	right, err := p.Right()
+	if err != nil {
+		p.Close()
+	}
+	return right, err
+}
+
 // Kernel makes real ports. Each costs a goroutine that is parked most of the
 // time. The zero value is ready for use.
 type Kernel struct {

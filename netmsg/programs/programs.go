@@ -218,14 +218,8 @@ func (c *Cache) Stats() Stats {
 // export makes a port that stands for a program.
 func (c *Cache) export(p *program) (mach.Port, error) {
 	p.use()
-	port, err := c.Ports.Export(proto.Handler(&handle{program: p}), ports.Options{Gone: p.release})
+	right, err := ports.ExportRight(c.Ports, proto.Handler(&handle{program: p}), ports.Options{Gone: p.release})
 	if err != nil {
-		p.release()
-		return mach.Null, err
-	}
-	right, err := port.Right()
-	if err != nil {
-		port.Close()
 		p.release()
 	}
 	return right, err

@@ -215,15 +215,7 @@ type job struct {
 
 // export makes the port.
 func (j *job) export() (mach.Port, error) {
-	p, err := j.server.config.Ports.Export(proto.Handler(j), ports.Options{Gone: func() { go j.hangup() }})
-	if err != nil {
-		return mach.Null, err
-	}
-	right, err := p.Right()
-	if err != nil {
-		p.Close()
-	}
-	return right, err
+	return ports.ExportRight(j.server.config.Ports, proto.Handler(j), ports.Options{Gone: func() { go j.hangup() }})
 }
 
 // watch follows the process to its end.

@@ -137,8 +137,6 @@ type Item struct {
 	Data   []byte        // the elements, but of rights
 }
 
-func (it *Item) isRight() bool { return isRight(it.Type) }
-
 func isRight(t machwire.Type) bool { return t >= machwire.MoveReceive && t <= machwire.MoveSendOnce }
 
 // Items walks over the items. Of an untyped body there are none.

@@ -166,13 +166,6 @@ func (o *Object) touch(p *page) {
 	}
 }
 
-// touchAll has all pages of a range that are not at rest looked at.
-func (o *Object) touchAll(r Range) {
-	for _, n := range o.activeIn(r) {
-		o.touch(o.active[n])
-	}
-}
-
 // activeIn returns the pages of a range that are not at rest.
 func (o *Object) activeIn(r Range) []int64 {
 	var list []int64

@@ -289,16 +289,6 @@ func (a answer) text() string {
 	return ""
 }
 
-// data is the first array of bytes.
-func (a answer) data() []byte {
-	for _, it := range a.items {
-		if it.Type == machwire.Char || it.Type == machwire.Byte {
-			return it.Data
-		}
-	}
-	return nil
-}
-
 // call sends a request and waits for its answer.
 func (r *rogue) call(to rights.ID, id int32, put func(*machwire.Message)) (a answer, err error) {
 	GinkgoHelper()

@@ -128,14 +128,8 @@ func (s *Server) Handle(ids IDs) (mach.Port, error) {
 		return mach.Null, proto.EAGAIN
 	}
 	h := &Handle{server: s, ids: ids}
-	port, err := s.export.Export(handler{proto.Handler(h), h}, ports.Options{Gone: s.gone})
+	right, err := ports.ExportRight(s.export, handler{proto.Handler(h), h}, ports.Options{Gone: s.gone})
 	if err != nil {
-		s.gone()
-		return mach.Null, fmt.Errorf("auth handle: %w", err)
-	}
-	right, err := port.Right()
-	if err != nil {
-		port.Close()
 		s.gone()
 		return mach.Null, fmt.Errorf("auth handle: %w", err)
 	}

@@ -104,15 +104,7 @@ var _ proto.ExecServer = (*Open)(nil)
 
 // Open makes a port for a user. Only root's may tell the server what to do.
 func (s *Server) Open(root bool) (mach.Port, error) {
-	p, err := s.export.Export(proto.Handler(&Open{server: s, root: root}), ports.Options{})
-	if err != nil {
-		return mach.Null, err
-	}
-	right, err := p.Right()
-	if err != nil {
-		p.Close()
-	}
-	return right, err
+	return ports.ExportRight(s.export, proto.Handler(&Open{server: s, root: root}), ports.Options{})
 }
 
 // Control is the server as a translator.

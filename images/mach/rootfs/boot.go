@@ -77,15 +77,7 @@ func (b *Boot) Run(ctx context.Context) error {
 
 // bootPort makes a port for a server that is started here.
 func (b *Boot) bootPort(h mach.Handler) (mach.Port, error) {
-	p, err := b.Ports.Export(h, ports.Options{})
-	if err != nil {
-		return mach.Null, err
-	}
-	right, err := p.Right()
-	if err != nil {
-		p.Close()
-	}
-	return right, err
+	return ports.ExportRight(b.Ports, h, ports.Options{})
 }
 
 // open opens a file as root.

@@ -46,11 +46,7 @@ func mount(ctx context.Context, args []string) error {
 	m := &mounted{done: make(chan struct{})}
 	m.node, m.export, _ = strings.Cut(f.Arg(0), ":")
 	k := new(ports.Kernel)
-	control, err := k.Export(proto.Handler(m), ports.Options{Gone: sync.OnceFunc(func() { close(m.done) })})
-	if err != nil {
-		return err
-	}
-	right, err := control.Right()
+	right, err := ports.ExportRight(k, proto.Handler(m), ports.Options{Gone: sync.OnceFunc(func() { close(m.done) })})
 	if err != nil {
 		return err
 	}

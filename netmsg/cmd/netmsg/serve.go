@@ -191,11 +191,7 @@ func (n *node) connect(ctx context.Context, to rights.NodeID) error {
 // door makes the right that is offered to a peer.
 func (n *node) door(peer rights.NodeID) (mach.Port, error) {
 	d := &door.Door{Peer: peer, Policy: n.policy.current, Self: n.proc, Map: n.mapped.Map, Many: many}
-	p, err := n.ports.Export(proto.Handler(d), ports.Options{})
-	if err != nil {
-		return mach.Null, err
-	}
-	return p.Right()
+	return ports.ExportRight(&n.ports, proto.Handler(d), ports.Options{})
 }
 
 func (n *node) reauth(ctx context.Context, peer rights.NodeID, file mach.Port, uids, gids []int32) (mach.Port, error) {
