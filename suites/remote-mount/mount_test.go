@@ -99,7 +99,7 @@ var _ = Describe("a mount", func() {
 
 	It("is as the conformance suite wants files, for root", func(ctx SpecContext) {
 		on(ctx, 2, "rm -rf /tmp/f; mkdir /tmp/f")
-		// io_map is refused until the pager can serve several kernels.
+		// Files of other nodes are mapped, but these cases are not part of the spec yet.
 		args := []string{"-without", "mapping", "-timeout", "5m"}
 		atLeast := 900
 		if !*all {
