@@ -11,7 +11,9 @@ func TestShrink(t *testing.T) {
 	for i := range 100 {
 		ops = append(ops, i)
 	}
-	fails := func(ops []int) bool { return slices.Contains(ops, 17) && slices.Contains(ops, 18) && slices.Contains(ops, 93) }
+	fails := func(ops []int) bool {
+		return slices.Contains(ops, 17) && slices.Contains(ops, 18) && slices.Contains(ops, 93)
+	}
 	if got := Shrink(ops, fails); !slices.Equal(got, []int{17, 18, 93}) {
 		t.Errorf("%v", got)
 	}
