@@ -2,8 +2,6 @@ package rights
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+
+	"hurdlab/internal/scripts"
 )
 
 // TestScripts runs the scripts in testdata. Each is a story about a few nodes,
@@ -42,74 +42,24 @@ import (
 // Ports are known by one name everywhere. A proxy has the name of the port that
 // it stands for.
 func TestScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		var w *world
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			switch d.Cmd {
-			case "begin":
-				w = newWorld()
-			case "then":
-			default:
-				d.Fatalf(t, "unknown command %q", d.Cmd)
-			}
-			w.out.Reset()
-			for line := range strings.Lines(d.Input) {
-				if line, _, _ = strings.Cut(strings.TrimSpace(line), "#!"); line == "" {
-					continue
-				}
-				if err := w.line(line); err != nil {
-					d.Fatalf(t, "%s: %v", line, err)
-				}
-			}
-			return w.out.String()
-		})
+	scripts.Run(t, func(*datadriven.TestData) (scripts.World, error) {
+		w := newWorld()
+		return scripts.World{Line: w.line, Out: &w.out}, nil
 	})
 }
 
 // TestRulesHaveScripts checks that each rule is named by a script.
 func TestRulesHaveScripts(t *testing.T) {
-	doc, err := os.ReadFile("../../docs/netmsg-protocol.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var rules []string
-	for _, m := range regexp.MustCompile(`(?m)^\* \*\*([A-Z][0-9]+)\*\*`).FindAllStringSubmatch(string(doc), -1) {
-		rules = append(rules, m[1])
-	}
+	var races []string
 	for i := range 9 {
-		rules = append(rules, fmt.Sprintf("R%d", i+1))
-	}
-	named := make(map[string]bool)
-	files, err := filepath.Glob("testdata/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(b)) {
-			if list, ok := strings.CutPrefix(line, "# Rules:"); ok {
-				for _, r := range strings.Fields(list) {
-					named[r] = true
-					if !slices.Contains(rules, r) {
-						t.Errorf("%s: there is no rule %s", f, r)
-					}
-				}
-			}
-		}
-	}
-	if len(rules) < 40 || len(files) < 60 {
-		t.Errorf("%d rules, %d scripts", len(rules), len(files))
+		races = append(races, fmt.Sprintf("R%d", i+1))
 	}
 	// What the table does not decide: package session's and transport's tests name them.
 	elsewhere := map[string]bool{"S2": true, "B4": true}
-	for _, r := range rules {
-		if !named[r] && !elsewhere[r] {
-			t.Errorf("no script is about rule %s", r)
-		}
-	}
+	scripts.CheckRules(t, scripts.Rules{
+		Doc: "../../docs/netmsg-protocol.md", More: races, Scripts: 60,
+		Elsewhere: func(r string) bool { return elsewhere[r] },
+	})
 }
 
 type text struct {

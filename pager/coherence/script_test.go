@@ -3,8 +3,6 @@ package coherence
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+
+	"hurdlab/internal/scripts"
 )
 
 // TestScripts runs the scripts in testdata. Each is a story about the kernels that use
@@ -33,76 +33,24 @@ import (
 //
 // With "store" there is one that answers at once.
 func TestScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		var w *world
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			switch d.Cmd {
-			case "begin":
-				var err error
-				if w, err = newWorld(d); err != nil {
-					d.Fatalf(t, "%v", err)
-				}
-			case "then":
-			default:
-				d.Fatalf(t, "unknown command %q", d.Cmd)
-			}
-			w.out.Reset()
-			for line := range strings.Lines(d.Input) {
-				if line = strings.TrimSpace(line); line == "" {
-					continue
-				}
-				if err := w.line(line); err != nil {
-					d.Fatalf(t, "%s: %v", line, err)
-				}
-			}
-			return w.out.String()
-		})
+	scripts.Run(t, func(d *datadriven.TestData) (scripts.World, error) {
+		w, err := newWorld(d)
+		if err != nil {
+			return scripts.World{}, err
+		}
+		return scripts.World{Line: w.line, Out: &w.out}, nil
 	})
 }
 
 // TestRulesHaveScripts checks that each rule, and each defect that the rules are there to
 // prevent, is named by a script.
 func TestRulesHaveScripts(t *testing.T) {
-	doc, err := os.ReadFile("../../docs/pager.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var rules []string
-	for _, m := range regexp.MustCompile(`(?m)^\* \*\*([A-Z]+[0-9]+)\*\*`).FindAllStringSubmatch(string(doc), -1) {
-		rules = append(rules, m[1])
-	}
-	named := make(map[string]bool)
-	files, err := filepath.Glob("testdata/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(b)) {
-			if list, ok := strings.CutPrefix(line, "# Rules:"); ok {
-				for _, r := range strings.Fields(list) {
-					named[r] = true
-					if !slices.Contains(rules, r) {
-						t.Errorf("%s: there is no rule %s", f, r)
-					}
-				}
-			}
-		}
-	}
-	if len(rules) < 40 || len(files) < 40 {
-		t.Errorf("%d rules, %d scripts", len(rules), len(files))
-	}
-	// What the kernel does, and what is asked of the caller: package sim models the one,
-	// and package pager tests the other.
-	elsewhere := func(r string) bool { return r[0] == 'K' || r[0] == 'C' }
-	for _, r := range rules {
-		if !named[r] && !elsewhere(r) {
-			t.Errorf("no script is about rule %s", r)
-		}
-	}
+	scripts.CheckRules(t, scripts.Rules{
+		Doc: "../../docs/pager.md", Scripts: 40,
+		// What the kernel does, and what is asked of the caller: package sim models the one,
+		// and package pager tests the other.
+		Elsewhere: func(r string) bool { return r[0] == 'K' || r[0] == 'C' },
+	})
 }
 
 // A world is the object of a script and those around it.
