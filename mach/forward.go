@@ -113,7 +113,7 @@ func CopyMemoryTo(out []byte, addr uintptr, n int) (data []byte, err error) {
 		if err != nil {
 			_ = DestroyReceive(port) // it may have a message
 		} else {
-			direct.put(port)
+			idleDirect(port)
 		}
 	}()
 	m := NewMessage(0)

@@ -168,6 +168,10 @@ var (
 	parked freeList[*Receiver]
 )
 
+// maxIdle bounds each list: a task that has once made hundreds of calls at a time
+// does not keep a port for each of them.
+const maxIdle = 32
+
 type freeList[T any] struct {
 	mu   sync.Mutex
 	free []T
@@ -183,10 +187,27 @@ func (l *freeList[T]) get() (x T, ok bool) {
 	return x, false
 }
 
-func (l *freeList[T]) put(x T) {
+// put keeps x, unless there are enough.
+func (l *freeList[T]) put(x T) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.free) >= maxIdle {
+		return false
+	}
 	l.free = append(l.free, x)
+	return true
+}
+
+func idleDirect(port Port) {
+	if !direct.put(port) {
+		_ = DestroyReceive(port)
+	}
+}
+
+func idleParked(r *Receiver) {
+	if !parked.put(r) {
+		_ = r.Close()
+	}
 }
 
 // Call sends the request m to port, a send right, and waits for the reply,
@@ -241,7 +262,7 @@ func call(ctx context.Context, port Port, m *Message) error {
 			// its way to the port.
 			r.Close()
 		} else {
-			parked.put(r)
+			idleParked(r)
 		}
 		return err
 	}
@@ -250,7 +271,7 @@ func call(ctx context.Context, port Port, m *Message) error {
 		return err
 	}
 	// The one send-once right is used up: nothing more comes to the port.
-	parked.put(r)
+	idleParked(r)
 	return checkReply(m, id)
 }
 
@@ -318,7 +339,7 @@ func callKernel(port Port, m *Message, block bool) error {
 		code := trap(b, option, size, reply, 0)
 		switch code.plain() {
 		case KernSuccess, RcvBodyError, RcvHeaderError:
-			direct.put(reply)
+			idleDirect(reply)
 			if err := load(m, b, code); err != nil {
 				return err
 			}
@@ -334,7 +355,7 @@ func callKernel(port Port, m *Message, block bool) error {
 			return awaitReply(reply, m, id)
 		default:
 			if code.plain() == SendInvalidDest && !made {
-				direct.put(reply)
+				idleDirect(reply)
 			} else {
 				DestroyReceive(reply)
 			}
@@ -360,6 +381,6 @@ func awaitReply(reply Port, m *Message, id int32) error {
 		return err
 	}
 	r.poll.close()
-	direct.put(reply)
+	idleDirect(reply)
 	return checkReply(m, id)
 }

@@ -297,3 +297,20 @@ func TestErrors(t *testing.T) {
 		}
 	}
 }
+
+// What was needed for many calls at a time is not kept for ever.
+func TestIdleReplyPortsAreBounded(t *testing.T) {
+	var l freeList[int]
+	kept := 0
+	for i := range 10 * maxIdle {
+		if l.put(i) {
+			kept++
+		}
+	}
+	if kept != maxIdle {
+		t.Errorf("%d are kept of %d that may be", kept, maxIdle)
+	}
+	if _, ok := l.get(); !ok || !l.put(0) {
+		t.Error("there is no room where one was taken")
+	}
+}
