@@ -281,6 +281,18 @@ var _ = Describe("a peer with a key that wants no good", Ordered, ContinueOnFail
 			}
 		}
 		r.say(all...)
+		// It goes on to speak, or that would be what is wrong with it.
+		speaking, stop := context.WithCancel(ctx)
+		defer stop()
+		go func() {
+			for n := uint64(1); speaking.Err() == nil; n++ {
+				r.write(wire.AppendControl(nil, wire.Ping{N: n}))
+				select {
+				case <-speaking.Done():
+				case <-time.After(time.Second):
+				}
+			}
+		}()
 		most := 0
 		Eventually(ctx, func() string {
 			_, b := harness.Count(ctx, l.Nodes()[0]).Task("netmsg serve")

@@ -61,10 +61,11 @@ func stateOf(ctx SpecContext, nodes ...int) (s state) {
 
 // slackPorts is how many ports more a server may have that has done the same before,
 // and keptPorts what netmsg has more after many calls at a time: it keeps 64 receive
-// rights of proxies to use again, 32 for copies of memory, and its threads.
+// rights of proxies to use again, package mach 32 for answers that a goroutine waits for
+// and 32 for those of the kernel, and there are the threads that copy memory.
 const (
 	slackPorts = 12
-	keptPorts  = slackPorts + 64 + 32 + 40
+	keptPorts  = slackPorts + 64 + 32 + 32 + 40
 )
 
 // more tells what a later state has that s has not, of ports, tasks and entries. Memory
