@@ -26,7 +26,7 @@ type ObjectConfig struct {
 	// NoCache has kernels keep no pages of what is not mapped.
 	NoCache bool
 	// Cluster and ReadAhead are how many pages are supplied when one is asked for, and
-	// when one after the other is. Defaults: 16, 32.
+	// when one after the other is. Defaults: 16, 128.
 	Cluster, ReadAhead int
 	// Hold is how long a kernel that has asked for a page keeps it at least. Default: 2 ms.
 	Hold time.Duration
@@ -88,7 +88,7 @@ func (p *Pager) NewObject(c ObjectConfig) *Object {
 		c.Cluster = 16
 	}
 	if c.ReadAhead <= 0 {
-		c.ReadAhead = 2 * c.Cluster
+		c.ReadAhead = 8 * c.Cluster
 	}
 	if c.Hold <= 0 {
 		c.Hold = 2 * time.Millisecond
@@ -563,18 +563,31 @@ func reason(err error) mach.KernReturn {
 	return mach.KernMemoryError
 }
 
+// supply gives a client pages, in messages of one chunk of memory each, so that the first
+// can be used while the others are on their way.
 func (o *Object) supply(a coherence.Supply) {
+	for first, data := a.First, a.Data; len(data) > 0; {
+		n := 1
+		for n < len(data) && n < maxLoad && data[n].(*page).chunk == data[0].(*page).chunk {
+			n++
+		}
+		o.supplyPart(a, first, data[:n])
+		first, data = first+int64(n), data[n:]
+	}
+}
+
+func (o *Object) supplyPart(a coherence.Supply, first int64, data []coherence.Data) {
 	c := o.clients[a.Client]
-	n := uint64(len(a.Data))
-	b, err := o.gather(a.Data, a.Final)
+	n := uint64(len(data))
+	b, err := o.gather(data, a.Final)
 	if err != nil {
 		// Without memory, who has asked is told so. That it has not got the pages is no
 		// worse than that it has lost them.
 		o.pager.config.Log("pager: %v", err)
-		o.tell(a.Client, MsgError{a.First * PageSize, int64(n) * PageSize, mach.KernResourceShortage})
+		o.tell(a.Client, MsgError{first * PageSize, int64(n) * PageSize, mach.KernResourceShortage})
 		return
 	}
-	m := MsgSupply{Offset: a.First * PageSize, Data: b, Precious: a.Precious}
+	m := MsgSupply{Offset: first * PageSize, Data: b, Precious: a.Precious}
 	if a.Forbid == coherence.ForbidWrite {
 		m.Forbid = mach.ProtWrite
 	}

@@ -99,11 +99,10 @@ var _ = Describe("a mount", func() {
 
 	It("is as the conformance suite wants files, for root", func(ctx SpecContext) {
 		on(ctx, 2, "rm -rf /tmp/f; mkdir /tmp/f")
-		// Files of other nodes are mapped, but these cases are not part of the spec yet.
-		args := []string{"-without", "mapping", "-timeout", "5m"}
+		args := []string{"-timeout", "5m"}
 		atLeast := 900
 		if !*all {
-			args, atLeast = append(args, "-run", "^(dir_link|dir_unlink|io_read|io_write|io_seek|file_record_lock|file_check_access|file_chown)/"), 250
+			args, atLeast = append(args, "-run", "^(dir_link|dir_unlink|io_map|io_read|io_write|io_seek|file_record_lock|file_check_access|file_chown)/"), 250
 		}
 		harness.Conform(ctx, l.Nodes()[0], atLeast, append(args, "/n/node2/tmp/f")...)
 	}, SpecTimeout(90*time.Minute))

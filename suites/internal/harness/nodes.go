@@ -53,8 +53,15 @@ type Running struct {
 // Start starts a command.
 func (n Nodes) Start(ctx context.Context, node int, args ...string) *Running {
 	ginkgo.GinkgoHelper()
+	return n.StartCmd(ctx, node, lab.Cmd{Args: args})
+}
+
+// StartCmd is Start of a command that may have standard input.
+func (n Nodes) StartCmd(ctx context.Context, node int, cmd lab.Cmd) *Running {
+	ginkgo.GinkgoHelper()
 	r := new(Running)
-	p, err := n.Lab().Nodes()[node-1].Start(ctx, lab.Cmd{Args: args, Stdout: &r.out, Stderr: &r.out})
+	cmd.Stdout, cmd.Stderr = &r.out, &r.out
+	p, err := n.Lab().Nodes()[node-1].Start(ctx, cmd)
 	gomega.Expect(err).NotTo(gomega.HaveOccurred())
 	r.Process = p
 	return r

@@ -2,6 +2,7 @@
 // that costs:
 //
 //	pagebench make -size N FILE                  a file whose words are their own numbers
+//	pagebench cut -size N FILE                   make a file so long, with zeros
 //	pagebench read FILE...                       read all pages, and check them
 //	pagebench info FILE                          what its pager has done
 //	pagebench do FILE                            commands from standard input, see do.go
@@ -40,6 +41,10 @@ func main() {
 		size := f.Int("size", 1<<20, "`bytes`")
 		f.Parse(args)
 		err = makeFile(f.Arg(0), *size)
+	case "cut":
+		size := f.Int64("size", 0, "`bytes`")
+		f.Parse(args)
+		err = cut(f.Arg(0), *size)
 	case "read":
 		f.Parse(args)
 		for _, file := range f.Args() {
@@ -121,6 +126,18 @@ func makeFile(name string, size int) error {
 		if _, err := f.Write(b[:min(len(b), size-at)]); err != nil {
 			return err
 		}
+	}
+	return f.Close()
+}
+
+// cut makes a file size bytes long. It need not be there yet.
+func cut(name string, size int64) error {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(size); err != nil {
+		return err
 	}
 	return f.Close()
 }
