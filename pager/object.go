@@ -362,10 +362,12 @@ func (o *Object) take(c *client, event any) {
 		}
 		o.fetch(c, e)
 	case mach.PagerTerminate:
-		o.leave(c)
+		o.core.Terminated(c.id)
+		o.bye(c, nil)
 		c.terminated = e
 	case detach:
-		o.leave(c)
+		o.core.Terminated(c.id)
+		o.bye(c, nil)
 	}
 }
 

@@ -16,7 +16,6 @@ import (
 
 	"hurdlab/hurd/proto"
 	"hurdlab/mach"
-	"hurdlab/pager/coherence"
 )
 
 func yield() { runtime.Gosched() }
@@ -108,7 +107,7 @@ func TestManyKernels(t *testing.T) {
 					k.unmap()
 					k.init()
 				case "sync":
-					if err := w.o.Sync(context.Background(), int64(at), PageSize); err != nil && !errors.Is(err, coherence.ErrGone) {
+					if err := w.o.Sync(context.Background(), int64(at), PageSize); err != nil {
 						r.Fatal(err)
 					}
 				}
