@@ -3620,3 +3620,23 @@ func PagerDetach(ctx context.Context, to mach.Port, control mach.Port) error {
 	m.PutRight(control, mach.CopySend)
 	return send(ctx, to, m, "pager_detach")
 }
+
+// Interface MPIJob (section 0): where the ranks of a job of package mpi meet.
+
+// MpiJoin calls mpi_join (45600).
+func MpiJoin(ctx context.Context, to mach.Port, rank int32, addr []byte, ports []mach.Port) (addrs []byte, portsOut []mach.Port, err error) {
+	m := newRequest(ctx, 45600)
+	m.PutInt32(rank)
+	putData(m, addr)
+	m.PutRights(ports, mach.CopySend)
+	if err = call(ctx, to, m, "mpi_join"); err != nil {
+		return
+	}
+	var own taken
+	addrs = takeData(m)
+	portsOut = own.sends(m)
+	if err = end(ctx, m, &own, "mpi_join"); err != nil {
+		portsOut = nil
+	}
+	return
+}

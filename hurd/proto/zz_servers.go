@@ -5125,6 +5125,45 @@ func dispatchPager(ctx context.Context, server any, req, reply *mach.Message) er
 	return mach.MigBadID
 }
 
+// A MPIJobServer serves interface MPIJob (section 0): where the ranks of a job of package mpi meet.
+type MPIJobServer interface {
+	MpiJoin(ctx context.Context, rank int32, addr []byte, ports []mach.Port) (addrs []byte, portsOut []mach.Port, err error)
+}
+
+// UnimplementedMPIJob fails every routine of MPIJob with [EOPNOTSUPP]. Servers embed it.
+type UnimplementedMPIJob struct{}
+
+var _ MPIJobServer = UnimplementedMPIJob{}
+
+func (UnimplementedMPIJob) MpiJoin(ctx context.Context, rank int32, addr []byte, ports []mach.Port) (addrs []byte, portsOut []mach.Port, err error) {
+	err = EOPNOTSUPP
+	return
+}
+
+func dispatchMPIJob(ctx context.Context, server any, req, reply *mach.Message) error {
+	s := server.(MPIJobServer)
+	switch req.ID() {
+	case 45600: // mpi_join
+		var own taken
+		rank := req.TakeInt32()
+		addr := takeData(req)
+		ports := own.sends(req)
+		if req.End() != nil {
+			own.release(ctx)
+			return mach.MigBadArguments
+		}
+		addrs, portsOut, err := s.MpiJoin(ctx, rank, addr, ports)
+		if err != nil {
+			own.release(ctx)
+			return err
+		}
+		putData(reply, addrs)
+		reply.PutRights(portsOut, mach.MoveSend)
+		return nil
+	}
+	return mach.MigBadID
+}
+
 // interfaces has the interfaces in the order of the description.
 var interfaces = [...]iface{
 	{"FS", func(x any) bool { _, ok := x.(FSServer); return ok }, dispatchFS},
@@ -5153,6 +5192,7 @@ var interfaces = [...]iface{
 	{"Rexec", func(x any) bool { _, ok := x.(RexecServer); return ok }, dispatchRexec},
 	{"RexecJob", func(x any) bool { _, ok := x.(RexecJobServer); return ok }, dispatchRexecJob},
 	{"Pager", func(x any) bool { _, ok := x.(PagerServer); return ok }, dispatchPager},
+	{"MPIJob", func(x any) bool { _, ok := x.(MPIJobServer); return ok }, dispatchMPIJob},
 }
 
 // interfaceOf returns the index in interfaces of the one that has the routine id, or -1.
@@ -5210,6 +5250,8 @@ func interfaceOf(id int32) int {
 		return 24
 	case 45500, 45501:
 		return 25
+	case 45600:
+		return 26
 	}
 	return -1
 }

@@ -301,6 +301,7 @@ var stubs = []stub{
 	{45411, "rexec_signal", []string{"i32"}, nil, true, RexecSignal},
 	{45500, "pager_info", nil, []string{"data"}, true, PagerInfo},
 	{45501, "pager_detach", []string{"cs"}, nil, false, PagerDetach},
+	{45600, "mpi_join", []string{"i32", "data", "rights"}, []string{"data", "sends"}, true, MpiJoin},
 }
 
 // recorder serves everything: it is given the arguments and returns the results.
@@ -1580,4 +1581,9 @@ func (x recorder) PagerInfo(ctx context.Context) (text []byte, err error) {
 
 func (x recorder) PagerDetach(ctx context.Context, control mach.Port) error {
 	return x.serve("pager_detach", []any{control})
+}
+
+func (x recorder) MpiJoin(ctx context.Context, rank int32, addr []byte, ports []mach.Port) (addrs []byte, portsOut []mach.Port, err error) {
+	err = x.serve("mpi_join", []any{rank, addr, ports}, &addrs, &portsOut)
+	return
 }
