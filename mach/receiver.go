@@ -159,6 +159,14 @@ func (r *Receiver) Receive(ctx context.Context, m *Message) error {
 	}
 }
 
+// Release ends the receiving and gives the receive right back to the caller. What had
+// been taken from the port already still comes from Receive, before it fails with
+// [RcvPortDied].
+func (r *Receiver) Release() Port {
+	r.poll.close()
+	return r.port
+}
+
 // Close destroys the receive right and all messages that wait.
 func (r *Receiver) Close() error {
 	r.poll.close()

@@ -124,9 +124,14 @@ type Bridge struct {
 	ports    map[rights.Port]*port
 	names    map[mach.Port]*port // of those, by the names that messages have them under
 	spare    []*mach.Receiver    // to be once proxies again
-	polled   int                 // receivers, the spare ones included
-	reauths  int                 // under way
-	locals   int                 // requests that are answered here
+	adopted  map[*port]bool
+	released map[*mach.Receiver]*yield // whose goroutines are to end
+	barrier  mach.Port                 // a member of the set: see passed
+	passing  []*yield                  // that wait for it
+	marker   []byte                    // what a message has that Flush puts into a queue
+	polled   int                       // receivers, the spare ones included
+	reauths  int                       // under way
+	locals   int                       // requests that are answered here
 	sessions map[rights.NodeID]*link
 	waiters  []waiter
 	watching bool  // a timer for them runs
@@ -221,6 +226,11 @@ type port struct {
 	many    many   // as a memory object
 	ended   bool   // a kernel's control port, of which netmsg has the receive right by now
 	gone    bool   // killed or forgotten
+	adopted bool   // a proxy that was a port of the node: see move.go
+	quiet   bool   // of those: the kernel has said that there are no senders
+	taken   uint32 // of those: messages received
+	moves   int    // how often its receive right has gone to a task
+	yield   *yield // the receive right is on its way to a task
 	made    uint32 // rights made from a proxy
 	armed   uint32 // Made of the request that the kernel has, if notify is set
 	notify  bool
@@ -263,16 +273,23 @@ func New(c Config) (*Bridge, error) {
 		ports:    make(map[rights.Port]*port),
 		names:    make(map[mach.Port]*port),
 		sessions: make(map[rights.NodeID]*link),
+		adopted:  make(map[*port]bool),
+		released: make(map[*mach.Receiver]*yield),
+		marker:   make([]byte, markerSize),
 		copies:   make(chan struct{}, maxCopies),
 		done:     make(chan struct{}),
 		news:     make(chan struct{}),
 	}
+	rand.Read(b.marker)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	var err error
 	if b.set, err = mach.NewPortSet(); err != nil {
 		return nil, fmt.Errorf("netmsg: %w", err)
 	}
 	if b.notify, err = mach.NewReceiver(); err != nil {
+		return nil, fmt.Errorf("netmsg: %w", err)
+	}
+	if b.barrier, err = b.newMember(); err != nil {
 		return nil, fmt.Errorf("netmsg: %w", err)
 	}
 	go b.notices()
@@ -304,6 +321,7 @@ func (b *Bridge) Close() error {
 	b.cancel()
 	<-b.done
 	_ = b.notify.Close()
+	_ = mach.DestroyReceive(b.barrier)
 	for _, r := range b.spare {
 		_ = r.Close()
 	}
@@ -395,12 +413,6 @@ func (b *Bridge) Receive(peer rights.NodeID, s Session, records []rights.Record)
 			continue
 		}
 		b.from = l
-		if r.Message != nil && hasReceive(r.Message.Rights) {
-			s.Close(&rights.ProtocolError{Code: rights.CodeProtocol, Rule: "M1", Text: "this node does not take receive rights"})
-			b.lost(peer)
-			freeBody(r)
-			continue
-		}
 		if r.Type == rights.RecMessage && r.Message != nil {
 			b.stats.In++
 			b.stats.BytesIn += uint64(r.Message.Body.Size())
@@ -437,15 +449,6 @@ func freeBody(r *rights.Record) {
 			body.Free()
 		}
 	}
-}
-
-func hasReceive(list []rights.Right) bool {
-	for _, r := range list {
-		if r.Kind == rights.Receive {
-			return true
-		}
-	}
-	return false
 }
 
 // doorTime is how long a session may take to offer its door, in Door.
@@ -536,6 +539,7 @@ func (b *Bridge) local(name mach.Port) *port {
 
 func (b *Bridge) forget(p *port) {
 	p.gone = true
+	delete(b.adopted, p)
 	delete(b.ports, p.id)
 	if b.names[p.name] == p {
 		delete(b.names, p.name)
@@ -619,6 +623,10 @@ func (b *Bridge) do(a rights.Action) error {
 	case rights.Arm:
 		p := b.ports[a.Port]
 		p.armed, p.notify = a.Made, true
+		if p.adopted {
+			p.quiet = false
+			return mach.RequestNotification(p.name, mach.NotifyNoSenders, a.Made, b.notify.Port())
+		}
 		return mach.RequestNotification(p.name, mach.NotifyNoSenders, a.Made, p.name)
 	case rights.Pause:
 		p := b.ports[a.Port]
@@ -649,8 +657,13 @@ func (b *Bridge) do(a rights.Action) error {
 		return nil
 	case rights.Extinguish:
 		return mach.Deallocate(b.ports[a.Port].name)
-	case rights.Adopt, rights.Flush, rights.Yield:
-		return errors.New("receive rights are not carried")
+	case rights.Adopt:
+		return b.adopt(b.ports[a.Port])
+	case rights.Flush:
+		b.flush(b.ports[a.Port])
+		return nil
+	case rights.Yield:
+		return b.yield(a)
 	}
 	return fmt.Errorf("what is %T?", a)
 }

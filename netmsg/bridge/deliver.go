@@ -17,6 +17,7 @@ type delivery struct {
 	resend bool          // as the kernel has written it back
 	after  Session       // when that has room, if it is not nil
 	check  bool          // whether it is a memory object that is sent to
+	yields []*yield      // that come first
 }
 
 // slow reports whether a message may be one that the kernel itself is to answer, which
@@ -38,7 +39,8 @@ func (b *Bridge) deliver(d rights.Deliver) {
 	body := d.Message.Body.(*wire.Body)
 	defer body.Free() // the message has its own memory
 	check := toPager(body.ID()) && to.many != yes
-	later := len(to.out) > 0 || check || slow(body.ID())
+	yields := b.yields(to, d)
+	later := len(to.out) > 0 || check || slow(body.ID()) || len(yields) > 0
 	var after Session
 	if l := b.from; l != nil && !d.Once && l.Full() {
 		// It does not read the answers that it has got. What it asks for beyond F2
@@ -54,7 +56,7 @@ func (b *Bridge) deliver(d rights.Deliver) {
 		return
 	}
 	if later {
-		b.wait(to, &delivery{id: d.Delivery, m: m, after: after, check: check})
+		b.wait(to, &delivery{id: d.Delivery, m: m, after: after, check: check, yields: yields})
 		return
 	}
 	full, err := mach.TrySend(m, false)
@@ -93,6 +95,9 @@ func (b *Bridge) send(to *port) {
 		b.mu.Unlock()
 		if d.after != nil {
 			d.after.Room()
+		}
+		for _, y := range d.yields {
+			<-y.done
 		}
 		var err error
 		full := d.resend

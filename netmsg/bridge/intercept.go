@@ -228,7 +228,7 @@ func (b *Bridge) standIn(got, stand mach.Port) error {
 	b.mu.Lock()
 	defer b.finish()
 	q := b.names[got]
-	if q == nil || !q.proxy || q.once || q.made != 1 || len(q.pending) > 0 {
+	if q == nil || !q.proxy || q.once || q.adopted || q.made != 1 || len(q.pending) > 0 {
 		return fmt.Errorf("the peer's answer is no right of its own")
 	}
 	delete(b.names, got)

@@ -44,7 +44,8 @@ func (b *Bridge) receiveFrom(r *mach.Receiver) {
 	m := mach.NewMessage(0)
 	for {
 		if err := r.Receive(context.Background(), m); err != nil {
-			return // closed
+			b.ended(r)
+			return
 		}
 		if p := b.take(m); p != nil {
 			b.mu.Lock()
@@ -63,6 +64,10 @@ func (b *Bridge) receiveFrom(r *mach.Receiver) {
 // proxy if that is not to be received from for now.
 func (b *Bridge) take(m *mach.Message) (paused *port) {
 	name, by := m.Local()
+	if b.passed(name) {
+		mach.Destroy(m)
+		return nil
+	}
 	a := arrival{by: by}
 	if hasMemory(m) {
 		// Its bytes are the goroutine's that copies its memory.
@@ -133,11 +138,16 @@ func (b *Bridge) arrived(name mach.Port, a arrival) (paused *port) {
 	b.mu.Lock()
 	defer b.finish()
 	p := b.names[name]
+	if p != nil && p.yield != nil && !p.yield.whole {
+		p.yield.late = append(p.yield.late, a)
+		return nil
+	}
 	if p == nil || !p.proxy {
 		// A proxy that has been killed meanwhile.
 		b.destroy(a)
 		return nil
 	}
+	p.taken++
 	defer func() {
 		if p.recv != nil && (p.paused || p.held) {
 			paused = p
@@ -151,7 +161,7 @@ func (b *Bridge) arrived(name mach.Port, a arrival) (paused *port) {
 	}
 	p.pending = append(p.pending, a)
 	if len(p.pending) == 1 {
-		go b.work(p)
+		go b.work(p, p.moves)
 	} else if len(p.pending) >= maxPending && !p.held {
 		p.held = true
 		_ = b.membership(p)
@@ -159,10 +169,15 @@ func (b *Bridge) arrived(name mach.Port, a arrival) (paused *port) {
 	return nil
 }
 
-// work takes in what waits for the memory of the first in p.pending.
-func (b *Bridge) work(p *port) {
+// work takes in what waits for the memory of the first in p.pending, unless the port has
+// moved since.
+func (b *Bridge) work(p *port, moves int) {
 	for {
 		b.mu.Lock()
+		if p.moves != moves {
+			b.mu.Unlock()
+			return
+		}
 		a := p.pending[0]
 		l := b.sessions[b.node.Route(p.id)]
 		b.mu.Unlock()
@@ -174,6 +189,19 @@ func (b *Bridge) work(p *port) {
 			a.body, a.list, err = b.takeApart(a.m)
 		}
 		b.mu.Lock()
+		if p.moves != moves {
+			// It goes to the port as it is: see move.go.
+			if a.m != nil && err == nil {
+				a.body.Free()
+			}
+			b.mu.Unlock()
+			return
+		}
+		p.pending[0] = arrival{}
+		p.pending = p.pending[1:]
+		if a.m != nil && err == nil {
+			freeMemory(a.m)
+		}
 		if err != nil {
 			b.stats.Refused++
 			b.config.Log("message %d refused: %v", a.m.ID(), err)
@@ -185,9 +213,7 @@ func (b *Bridge) work(p *port) {
 				b.sent(p, a)
 			}
 		}
-		p.pending[0] = arrival{}
-		p.pending = p.pending[1:]
-		more := len(p.pending) > 0
+		more := p.moves == moves && len(p.pending) > 0
 		if p.held && len(p.pending) <= maxPending/2 {
 			p.held = false
 			_ = b.membership(p)
@@ -202,7 +228,8 @@ func (b *Bridge) work(p *port) {
 // errMemory is that the memory of a message could not be had.
 var errMemory = errors.New("its memory cannot be read")
 
-// takeApart takes a message with memory apart. After an error the message is whole.
+// takeApart takes a message with memory apart, of which its rights are then part; the memory
+// itself stays the message's. After an error the message is whole.
 func (b *Bridge) takeApart(m *mach.Message) (*wire.Body, []wire.MachRight, error) {
 	limit := b.config.Limits.Message
 	if limit <= 0 {
@@ -257,9 +284,6 @@ func (b *Bridge) takeApart(m *mach.Message) (*wire.Body, []wire.MachRight, error
 	}()
 	select {
 	case r := <-done:
-		if r.err == nil {
-			freeMemory(m)
-		}
 		return r.body, r.list, r.err
 	case <-timer.C:
 		close(late)
@@ -315,7 +339,16 @@ func (b *Bridge) destroy(a arrival) {
 
 // sent gives the table a message from the proxy p.
 func (b *Bridge) sent(p *port, a arrival) {
-	if a.by == mach.MoveSendOnce {
+	if p.adopted {
+		defer b.quieted(p)
+	}
+	switch {
+	case p.adopted && a.by == mach.MoveSendOnce && b.marked(a):
+		b.destroy(a)
+		b.node.Flushed(p.id)
+		b.act()
+		return
+	case a.by == mach.MoveSendOnce && !p.adopted:
 		if !p.once {
 			// Of a proxy of a send right, only the kernel has a send-once right.
 			b.noSenders(p, a)
@@ -330,22 +363,8 @@ func (b *Bridge) sent(p *port, a arrival) {
 			return
 		}
 	}
-	if b.intercept(p, a) {
+	if !p.adopted && b.intercept(p, a) {
 		return
-	}
-	for _, r := range a.list {
-		if r.Type == mach.MoveReceive && r.Port.Valid() {
-			// Not carried yet (section 7 of the protocol): it dies with the message, and
-			// who waits for an answer learns that there will be none.
-			b.stats.Refused++
-			b.config.Log("message %d refused: receive rights are not carried", a.body.ID())
-			b.destroy(a)
-			if p.once {
-				b.node.Extinct(p.id)
-				b.act()
-			}
-			return
-		}
 	}
 	m := rights.LocalMessage{Body: a.body}
 	if len(a.list) > 0 {
@@ -394,13 +413,17 @@ func (b *Bridge) notices() {
 // notice takes a message that has come to the port of notices.
 func (b *Bridge) notice(m *mach.Message) {
 	n, ok, err := mach.TakeNotification(m)
-	if !ok || err != nil || n.Kind != mach.NotifyDeadName {
+	if !ok || err != nil || n.Kind != mach.NotifyDeadName && n.Kind != mach.NotifyNoSenders {
 		mach.Destroy(m)
 		return
 	}
 	mach.Reset(m, 0)
 	b.mu.Lock()
 	defer b.finish()
+	if n.Kind == mach.NotifyNoSenders {
+		b.quiet()
+		return
+	}
 	// The notice has a reference to the name, so that it is not used again yet.
 	if p := b.names[n.Name]; p != nil && p.watched && !p.proxy {
 		p.watched = false

@@ -361,6 +361,37 @@ func TestPollBackPressure(t *testing.T) {
 	}
 }
 
+// TestPollOrder has the poller looked at from all sides, as the garbage collector does, while
+// messages come: they stay in order.
+func TestPollOrder(t *testing.T) {
+	p, port := open(t)
+	const messages = 2000
+	go func() {
+		for i := range uint32(messages) {
+			send(port, i)
+		}
+	}()
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				runtime.GC()
+			}
+		}
+	}()
+	var h header
+	b := unsafe.Slice((*byte)(unsafe.Pointer(&h)), unsafe.Sizeof(h))
+	for i := range uint32(messages) {
+		if _, code := p.Recv(b); code != 0 || h.id != i {
+			t.Fatalf("message %d: %#x, id %d", i, code, h.id)
+		}
+	}
+}
+
 func TestPollWakeAndClose(t *testing.T) {
 	p, _ := open(t)
 	var b [24]byte

@@ -1,7 +1,7 @@
 // Fstest runs the conformance suite for file systems (package
 // hurdlab/hurd/fstest) in a directory.
 //
-//	fstest [-run REGEXP] [-skip REGEXP] [-without FEATURE,...] [-q] DIRECTORY
+//	fstest [-run REGEXP] [-skip REGEXP] [-part K/N] [-without FEATURE,...] [-q] DIRECTORY
 //	fstest -list [-run REGEXP] [-skip REGEXP]
 //
 // It prints a line for each case (ok NAME, FAIL NAME: why, skip NAME: why),
@@ -27,20 +27,21 @@ func main() {
 	fstest.Act()
 	run := flag.String("run", "", "only the cases whose names match this `regexp`")
 	skip := flag.String("skip", "", "leave out the cases whose names match this `regexp`, as those that a file system does not survive")
+	part := flag.String("part", "1/1", "only the first of every three cases, with `1/3`, or the second, with 2/3")
 	list := flag.Bool("list", false, "list the cases instead of running them")
 	quiet := flag.Bool("q", false, "print only what fails")
 	slow := flag.Duration("slow", 0, "print also how long cases took that took longer than this")
 	timeout := flag.Duration("timeout", time.Minute, "how long a case may take")
 	without := flag.String("without", "", "`features` that the file system does not offer, with commas between them")
 	flag.Parse()
-	status, err := do(*run, *skip, *list, *quiet, *slow, *timeout, *without, flag.Args())
+	status, err := do(*run, *skip, *part, *list, *quiet, *slow, *timeout, *without, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fstest:", err)
 	}
 	os.Exit(status)
 }
 
-func do(run, skip string, list, quiet bool, slow, timeout time.Duration, without string, args []string) (status int, err error) {
+func do(run, skip, part string, list, quiet bool, slow, timeout time.Duration, without string, args []string) (status int, err error) {
 	match, err := regexp.Compile(run)
 	if err != nil {
 		return 2, err
@@ -54,6 +55,12 @@ func do(run, skip string, list, quiet bool, slow, timeout time.Duration, without
 		leave = r.MatchString
 	}
 	cases := slices.DeleteFunc(fstest.Cases(), func(c fstest.Case) bool { return !match.MatchString(c.Name) || leave(c.Name) })
+	var k, n int
+	if _, err := fmt.Sscanf(part, "%d/%d", &k, &n); err != nil || n < 1 || k < 1 || k > n {
+		return 2, fmt.Errorf("%q is no part, such as 1/3", part)
+	}
+	i := -1
+	cases = slices.DeleteFunc(cases, func(fstest.Case) bool { i++; return i%n != k-1 })
 	if list {
 		for _, c := range cases {
 			fmt.Println(c.Name)

@@ -129,6 +129,12 @@ func netpoll(delay int64) (gList, int32) {
 		return toRun, 0
 	}
 	lock(&poll.lock)
+	if delay == 0 && poll.blocked {
+		// The thread that waits may have a message in its hands already, which
+		// later ones to the same port are not to overtake. It will take those, too.
+		unlock(&poll.lock)
+		return toRun, 0
+	}
 	b := pollGetBuf(pollLarge)
 	for n := 0; n < pollBatch; n++ {
 		opt, ms := uint32(_MACH_RCV_MSG|_MACH_RCV_LARGE|_MACH_RCV_TIMEOUT), uint32(0)
