@@ -124,6 +124,10 @@ type Bridge struct {
 	ports    map[rights.Port]*port
 	names    map[mach.Port]*port // of those, by the names that messages have them under
 	spare    []*mach.Receiver    // to be once proxies again
+	fresh    []mach.Port         // receive rights in the set, for proxies
+	ops      int                 // of the kernel that the event at hand has taken
+	chores   []chore             // put off
+	choring  bool                // by a goroutine
 	adopted  map[*port]bool
 	released map[*mach.Receiver]*yield // whose goroutines are to end
 	barrier  mach.Port                 // a member of the set: see passed
@@ -325,6 +329,9 @@ func (b *Bridge) Close() error {
 	for _, r := range b.spare {
 		_ = r.Close()
 	}
+	for _, name := range b.fresh {
+		_ = mach.DestroyReceive(name)
+	}
 	return b.set.Close()
 }
 
@@ -391,6 +398,12 @@ const maxRest = 64
 
 // Receive gives the bridge records of the session s, in their order.
 func (b *Bridge) Receive(peer rights.NodeID, s Session, records []rights.Record) {
+	reserved := false
+	defer func() {
+		if reserved {
+			b.unreserve()
+		}
+	}()
 	b.mu.Lock()
 	defer b.finish()
 	defer func() { b.from = nil }()
@@ -406,6 +419,14 @@ func (b *Bridge) Receive(peer rights.NodeID, s Session, records []rights.Record)
 		l := b.sessions[peer]
 		r := &records[i]
 		if r.Message != nil {
+			if n := len(r.Message.Rights); n > maxRest {
+				b.from = nil
+				b.finish()
+				b.reserve(n)
+				reserved = true
+				b.mu.Lock()
+				l = b.sessions[peer]
+			}
 			rest += len(r.Message.Rights)
 		}
 		if l == nil || l.Session != s {
@@ -519,6 +540,7 @@ func (b *Bridge) finish() {
 			dirty = append(dirty, l)
 		}
 	}
+	b.ops = 0
 	b.mu.Unlock()
 	for _, l := range dirty {
 		l.Flush()
@@ -586,8 +608,7 @@ func (b *Bridge) do(a rights.Action) error {
 	case rights.Close:
 		if l := b.sessions[a.Peer]; l != nil {
 			delete(b.sessions, a.Peer)
-			b.config.Log("session with %v: %v", a.Peer, a.Err)
-			l.Session.Close(a.Err)
+			l.Session.Close(a.Err) // whose end is told
 			b.giveDoor(l)
 		}
 		return nil
@@ -622,12 +643,8 @@ func (b *Bridge) do(a rights.Action) error {
 		return b.kill(b.ports[a.Port])
 	case rights.Arm:
 		p := b.ports[a.Port]
-		p.armed, p.notify = a.Made, true
-		if p.adopted {
-			p.quiet = false
-			return mach.RequestNotification(p.name, mach.NotifyNoSenders, a.Made, b.notify.Port())
-		}
-		return mach.RequestNotification(p.name, mach.NotifyNoSenders, a.Made, p.name)
+		p.armed, p.quiet = a.Made, false
+		return b.soon(chore{arm, p, p.name})
 	case rights.Pause:
 		p := b.ports[a.Port]
 		p.paused = true
@@ -642,14 +659,13 @@ func (b *Bridge) do(a rights.Action) error {
 			b.watchLater(p)
 			return nil
 		}
-		p.watched = true
-		return mach.RequestNotification(p.name, mach.NotifyDeadName, 1, b.notify.Port())
+		return b.soon(chore{watch, p, p.name})
 	case rights.Drop:
 		p := b.ports[a.Port]
 		if a.Kind == rights.Receive {
 			return mach.DestroyReceive(p.name)
 		}
-		return mach.Deallocate(p.name)
+		return b.soon(chore{drop, nil, p.name})
 	case rights.Forget:
 		if p := b.ports[a.Port]; p != nil {
 			b.forget(p)
@@ -743,6 +759,10 @@ const maxPolled = 512
 
 // allocate makes the receive right of a proxy.
 func (b *Bridge) allocate(p *port) (err error) {
+	if n := len(b.fresh); n > 0 {
+		p.name, b.fresh = b.fresh[n-1], b.fresh[:n-1]
+		return nil
+	}
 	if b.polled >= maxPolled {
 		p.name, err = b.newMember()
 		return err
@@ -798,7 +818,7 @@ func (b *Bridge) kill(p *port) error {
 		b.spare = append(b.spare, p.recv)
 		return nil
 	}
-	return b.destroyReceive(p)
+	return b.soon(chore{destroy, p, p.name})
 }
 
 // membership has a proxy received from, or not, as it should be.

@@ -118,6 +118,7 @@ func (s state) figures(now state, nodes ...int) string {
 func comesBack(ctx SpecContext, what string, n, limit int, do func(n int)) {
 	GinkgoHelper()
 	nodes := []int{1, 2}
+	allMounted(ctx)
 	do(max(n/10, 2))
 	var before, now state
 	settle := func(s *state) {
@@ -140,19 +141,32 @@ func comesBack(ctx SpecContext, what string, n, limit int, do func(n int)) {
 	Expect(before.memoryMore(now, limit, nodes...)).To(BeEmpty(), "after %d %s", n, what)
 }
 
+// allMounted waits until each node has a session with each other, and their roots: one that
+// comes later would be counted as left over.
+func allMounted(ctx SpecContext) {
+	GinkgoHelper()
+	for a := 1; a <= 3; a++ {
+		for b := 1; b <= 3; b++ {
+			if a != b {
+				nodes.Mounted(ctx, a, b)
+			}
+		}
+	}
+}
+
 var _ = Describe("what was used is given back", func() {
 	guarded()
 
 	It("of files", func(ctx SpecContext) {
 		on(ctx, 2, "rm -rf /tmp/many; mkdir /tmp/many; echo x > /tmp/many/x")
-		comesBack(ctx, "files", scaled(1000, 10000), 2000, func(n int) {
+		comesBack(ctx, "files", scaled(300, 10000), 2000, func(n int) {
 			on(ctx, 1, fmt.Sprintf("mountload open -n %d /n/node2/tmp/many/x", n))
 		})
 	}, SpecTimeout(30*time.Minute))
 
 	It("of many files that are open at a time", func(ctx SpecContext) {
 		on(ctx, 2, "rm -rf /tmp/many; mkdir /tmp/many; echo x > /tmp/many/x")
-		comesBack(ctx, "rounds of 100 files", scaled(3, 20), 3000, func(n int) {
+		comesBack(ctx, "rounds of 100 files", scaled(2, 20), 3000, func(n int) {
 			for range n {
 				on(ctx, 1, "mountload together -n 100 /n/node2/tmp/many/x")
 			}
@@ -161,7 +175,7 @@ var _ = Describe("what was used is given back", func() {
 
 	It("of mounts", func(ctx SpecContext) {
 		on(ctx, 1, "mkdir -p /tmp/m")
-		comesBack(ctx, "mounts", scaled(20, 1000), 2000, func(n int) {
+		comesBack(ctx, "mounts", scaled(6, 1000), 2000, func(n int) {
 			on(ctx, 1, fmt.Sprintf(`i=0; while [ $i -lt %d ]; do i=$((i+1))
 				settrans -a /tmp/m /hurd/netmsg node2 && cat /tmp/m/etc/hostname >/dev/null && settrans -fga /tmp/m || exit 1
 				done`, n))
@@ -171,22 +185,17 @@ var _ = Describe("what was used is given back", func() {
 	}, SpecTimeout(90*time.Minute))
 
 	It("of sessions that are lost, with what was open in them", func(ctx SpecContext) {
-		if !*full {
-			// It fails: node3 may connect to node2 meanwhile, whose door is then counted as left over.
-			Skip("the count before it is not settled yet: run it with -full")
-		}
 		on(ctx, 1, "rm -f /tmp/go")
 		on(ctx, 2, "rm -rf /tmp/many; mkdir /tmp/many; echo x > /tmp/many/x")
-		comesBack(ctx, "lost sessions", scaled(10, 100), 4000, func(n int) {
+		comesBack(ctx, "lost sessions", scaled(5, 100), 4000, func(n int) {
 			// A client that has files open all the time, and opens them again when they
 			// are dead.
 			busy := start(ctx, 1, "mountload churn -n 20 -patient /n/node2/tmp/many/x")
 			for i := range n {
 				// By turns: each end is the one that loses it, and the network.
 				switch {
-				case i%10 == 9:
+				case i%scaled(5, 10) == scaled(5, 10)-1:
 					cut(ctx, 1, 2)
-					nodes.Mounted(ctx, 3, 2) // which was cut off, too
 				case i%2 == 0:
 					on(ctx, 1, "netmsg reconnect node2")
 				default:
@@ -194,6 +203,7 @@ var _ = Describe("what was used is given back", func() {
 				}
 				nodes.Mounted(ctx, 1, 2)
 			}
+			allMounted(ctx) // node3 was cut off, too
 			on(ctx, 1, "touch /tmp/go")
 			out, exit := busy()
 			Expect(exit.Ok()).To(BeTrue(), "%s", out)
@@ -204,7 +214,7 @@ var _ = Describe("what was used is given back", func() {
 
 	It("of a client that is killed", func(ctx SpecContext) {
 		on(ctx, 2, "echo x > /tmp/x")
-		comesBack(ctx, "killed clients", scaled(3, 20), 3000, func(n int) {
+		comesBack(ctx, "killed clients", scaled(2, 20), 3000, func(n int) {
 			for range n {
 				hold := nodes.Start(ctx, 1, "mountload", "keep", "-n", "50", "/n/node2/tmp/x").End
 				Eventually(ctx, func() string { return try(ctx, 1, "cat /tmp/held").Stdout }).Should(Equal("open\n"))

@@ -32,7 +32,7 @@ func TestSuite(t *testing.T) { harness.Run(t, "remote mount") }
 var all = flag.Bool("all", false, "run every case of the conformance suite, which takes half an hour, not one of six")
 
 // full: the counts that are to come back to where they were are those of long use.
-var full = flag.Bool("full", false, "10,000 files, 1,000 mounts and 100 lost sessions in place of 1,000, 20 and 10")
+var full = flag.Bool("full", false, "10,000 files, 1,000 mounts and 100 lost sessions in place of 300, 6 and 5; 32 MB in place of 4")
 
 // scaled is the number for a quick run, or that for a full one.
 func scaled(quick, all int) int {
@@ -118,14 +118,16 @@ var _ = Describe("a mount", func() {
 	}, SpecTimeout(2*time.Minute))
 
 	It("carries large files both ways unchanged", func(ctx SpecContext) {
-		on(ctx, 1, "mountload make -size 8000000 -seed 1 /tmp/big && cp /tmp/big /n/node2/tmp/big && mountload check -size 8000000 -seed 1 /n/node2/tmp/big")
-		on(ctx, 2, "mountload check -size 8000000 -seed 1 /tmp/big; rm /tmp/big")
+		size := scaled(4, 32) * 1_000_000
+		on(ctx, 1, fmt.Sprintf("mountload make -size %[1]d -seed 1 /tmp/big && cp /tmp/big /n/node2/tmp/big && mountload check -size %[1]d -seed 1 /n/node2/tmp/big", size))
+		on(ctx, 2, fmt.Sprintf("mountload check -size %d -seed 1 /tmp/big; rm /tmp/big", size))
 		on(ctx, 1, "rm /tmp/big")
 	}, SpecTimeout(10*time.Minute))
 
 	It("carries many files and deep trees", func(ctx SpecContext) {
-		on(ctx, 1, "mountload tree -files 200 -depth 10 /n/node2/tmp/tree")
-		Expect(on(ctx, 2, "mountload treecheck -files 200 -depth 10 /tmp/tree && rm -r /tmp/tree")).To(Equal("ok\n"))
+		files := scaled(100, 1000)
+		on(ctx, 1, fmt.Sprintf("mountload tree -files %d -depth 10 /n/node2/tmp/tree", files))
+		Expect(on(ctx, 2, fmt.Sprintf("mountload treecheck -files %d -depth 10 /tmp/tree && rm -r /tmp/tree", files))).To(Equal("ok\n"))
 	}, SpecTimeout(10*time.Minute))
 
 	It("has files that are no others: of one inode number on two nodes", func(ctx SpecContext) {
@@ -148,16 +150,16 @@ var _ = Describe("a mount", func() {
 
 	It("keeps two clients of one file apart and together", func(ctx SpecContext) {
 		on(ctx, 3, "rm -f /tmp/log; : > /tmp/log; chmod 666 /tmp/log")
-		a := start(ctx, 1, "mountload append -n 200 -name a /n/node3/tmp/log")
-		b := start(ctx, 2, "mountload append -n 200 -name b /n/node3/tmp/log")
+		a := start(ctx, 1, "mountload append -n 100 -name a /n/node3/tmp/log")
+		b := start(ctx, 2, "mountload append -n 100 -name b /n/node3/tmp/log")
 		for _, wait := range []func() (string, lab.Exit){a, b} {
 			out, exit := wait()
 			Expect(exit.Ok()).To(BeTrue(), "%s", out)
 		}
 		log := on(ctx, 3, "cat /tmp/log")
-		Expect(strings.Count(log, "a ")).To(Equal(200))
-		Expect(strings.Count(log, "b ")).To(Equal(200))
-		Expect(strings.Count(log, "\n")).To(Equal(400))
+		Expect(strings.Count(log, "a ")).To(Equal(100))
+		Expect(strings.Count(log, "b ")).To(Equal(100))
+		Expect(strings.Count(log, "\n")).To(Equal(200))
 	}, SpecTimeout(10*time.Minute))
 
 	It("passes a right from one node through a second to a third", func(ctx SpecContext) {
