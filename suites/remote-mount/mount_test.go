@@ -46,6 +46,7 @@ func scaled(quick, all int) int {
 var programs = []string{
 	"hurdlab/suites/programs/fstest",
 	"hurdlab/suites/programs/mountload",
+	"hurdlab/suites/programs/portmove",
 	"hurdlab/suites/programs/setclock",
 }
 
@@ -161,6 +162,16 @@ var _ = Describe("a mount", func() {
 		Expect(strings.Count(log, "b ")).To(Equal(100))
 		Expect(strings.Count(log, "\n")).To(Equal(200))
 	}, SpecTimeout(10*time.Minute))
+
+	It("carries receive rights, there and back", func(ctx SpecContext) {
+		on(ctx, 2, "touch /tmp/keeper; settrans -a /tmp/keeper /bin/portmove serve")
+		DeferCleanup(func(ctx SpecContext) { on(ctx, 2, "settrans -fga /tmp/keeper; rm /tmp/keeper") })
+		Expect(on(ctx, 2, "portmove move /tmp/keeper")).To(Equal("moved\n"), "on one node")
+		for range 3 {
+			Expect(on(ctx, 1, "portmove move /n/node2/tmp/keeper")).To(Equal("moved\n"))
+		}
+		Expect(on(ctx, 3, "portmove move /n/node1/n/node2/tmp/keeper")).To(Equal("moved\n"), "by way of a third node")
+	}, SpecTimeout(2*time.Minute))
 
 	It("passes a right from one node through a second to a third", func(ctx SpecContext) {
 		on(ctx, 3, "echo three > /tmp/three")
