@@ -1,0 +1,788 @@
+/* A pager for several kernels: what is done about what the coherent object says,
+   and the calls of its user.
+
+   Copyright 2026 The hurdlab authors
+   SPDX-License-Identifier: GPL-2.0-or-later  */
+
+#include <errno.h>
+#include <mach/mach4.h>
+#include <mach/notify.h>
+#include <time.h>
+
+#include "priv.h"
+
+/* In milliseconds: how long a kernel keeps a page that it has asked for (P2), how long
+   it may take to answer or to take a message (P4), when one whose queue is full is tried
+   again, and how long changed attributes are waited for.  */
+#define HOLD 10
+#define ANSWER 45000
+#define RETRY 20
+#define ATTRIBUTES 5000
+
+struct port_class *_pager_class;
+
+static void __attribute__ ((constructor))
+make_class (void)
+{
+  _pager_class = ports_create_class (_pager_clean, _pager_real_dropweak);
+}
+
+/* Data.  */
+
+static void
+unref (struct datum *d)
+{
+  if (--d->refs)
+    return;
+  munmap ((void *) d->page, vm_page_size);
+  free (d);
+}
+
+static void
+give_back (void *arg, coh_data d)
+{
+  (void) arg;
+  unref (d);
+}
+
+static intptr_t
+mark_of (struct pager *p, int64_t n)
+{
+  return (intptr_t) _map_get (&p->marks, n);
+}
+
+static void
+set_mark (struct pager *p, int64_t n, intptr_t mark)
+{
+  if (mark == 0 || p->marks.n < MAX_MARKS || mark_of (p, n))
+    _map_put (&p->marks, n, (void *) mark);
+}
+
+static void
+set_error (struct pager *p, int64_t n, int err)
+{
+  set_mark (p, n, (mark_of (p, n) & (MARK_ERROR - 1)) | err * MARK_ERROR);
+}
+
+/* Kernels.  */
+
+struct kernel *
+_pager_kernel (struct pager *p, mach_port_t control)
+{
+  for (size_t i = 0; i < p->kernels.n; i++)
+    if (p->kernels.v[i]->control == control && ! p->kernels.v[i]->deaf)
+      return p->kernels.v[i];
+  return 0;
+}
+
+static struct kernel *
+kernel_of (struct pager *p, coh_client id)
+{
+  for (size_t i = 0; i < p->kernels.n; i++)
+    if (p->kernels.v[i]->id == id)
+      return p->kernels.v[i];
+  return 0;
+}
+
+static void
+free_message (struct message *m)
+{
+  for (int64_t i = 0; m->a.data && i < m->a.range.n; i++)
+    unref (m->a.data[i]);
+  free (m->a.data);
+}
+
+static void
+free_kernel (struct kernel *k)
+{
+  mach_port_t old = MACH_PORT_NULL;
+  if (mach_port_request_notification (mach_task_self (), k->control, MACH_NOTIFY_DEAD_NAME, 0,
+				      MACH_PORT_NULL, MACH_MSG_TYPE_MAKE_SEND_ONCE, &old) == 0
+      && MACH_PORT_VALID (old))
+    mach_port_deallocate (mach_task_self (), old);
+  kern_return_t (*end) (mach_port_t, mach_port_t)
+    = k->terminated ? mach_port_destroy : mach_port_deallocate;
+  end (mach_task_self (), k->control);
+  if (MACH_PORT_VALID (k->name))
+    end (mach_task_self (), k->name);
+  for (size_t i = 0; i < k->out.n; i++)
+    free_message (&k->out.v[i]);
+  vec_free (&k->out);
+  free (k);
+}
+
+/* Forgets a kernel, of which the coherent object knows nothing any more.  If it is
+   terminated, its rights are receive rights now.  */
+void
+_pager_remove_kernel (struct pager *p, struct kernel *k, int terminated)
+{
+  for (size_t i = 0; i < p->kernels.n; i++)
+    if (p->kernels.v[i] == k)
+      {
+	vec_remove (&p->kernels, i);
+	break;
+      }
+  k->terminated = terminated;
+  k->gone = 1;
+  pthread_cond_broadcast (&p->wakeup);	/* who waits for its attributes */
+  if (! k->sending)
+    free_kernel (k);
+}
+
+void
+_pager_dead_name (struct pager *p, mach_port_t name)
+{
+  _pager_begin (p);
+  for (size_t i = 0; i < p->kernels.n; i++)
+    if (p->kernels.v[i]->control == name)
+      {
+	struct kernel *k = p->kernels.v[i];
+	coh_gone (p->coh, k->id);
+	_pager_remove_kernel (p, k, 0);
+	break;
+      }
+  _pager_end (p);
+  mach_port_deallocate (mach_task_self (), name);	/* the notice's own */
+}
+
+/* The next kernel that can be told something.  */
+static struct kernel *
+next_kernel (struct pager *p)
+{
+  for (size_t i = 0; i < p->kernels.n; i++)
+    if (p->kernels.v[i]->out.n && ! p->kernels.v[i]->slow)
+      return p->kernels.v[i];
+  return 0;
+}
+
+/* Tells kernels what they are to be told.  One thread at a time does (C1).  */
+void
+_pager_send (struct pager *p)
+{
+  struct kernel *k;
+  if (p->sending)
+    return;
+  p->sending = 1;
+  while ((k = next_kernel (p)))
+    {
+      struct message m = k->out.v[0];
+      vec_remove (&k->out, 0);
+      k->sending = 1;
+      mach_port_t control = k->control;
+      pthread_mutex_unlock (&p->lock);
+      error_t err = _pager_tell (p, control, &m);
+      pthread_mutex_lock (&p->lock);
+      k->sending = 0;
+      if (err == MACH_SEND_TIMED_OUT && ! k->gone)
+	{
+	  vec_add (&k->out);
+	  memmove (k->out.v + 1, k->out.v, (k->out.n - 1) * sizeof *k->out.v);
+	  k->out.v[0] = m;
+	  k->slow = 1;
+	  coh_tick now = _pager_now ();
+	  if (! k->since)
+	    k->since = now;
+	  _pager_watch (p, now + RETRY);
+	  continue;
+	}
+      k->since = 0;
+      if (m.attributes_reply && err)
+	{
+	  k->attributes--;
+	  pthread_cond_broadcast (&p->wakeup);
+	}
+      free_message (&m);
+      if (k->gone)
+	free_kernel (k);
+      else if (k->deaf && ! k->out.n)
+	_pager_remove_kernel (p, k, 0);
+    }
+  p->sending = 0;
+}
+
+/* Tries those again whose queues were full, and parts with those for whom that has
+   lasted too long.  */
+static void
+look_at_slow (struct pager *p, coh_tick now)
+{
+  for (size_t i = 0; i < p->kernels.n;)
+    {
+      struct kernel *k = p->kernels.v[i];
+      if (k->slow)
+	{
+	  k->slow = 0;
+	  if (k->since + ANSWER <= now)
+	    {
+	      coh_gone (p->coh, k->id);
+	      _pager_remove_kernel (p, k, 0);
+	      continue;
+	    }
+	}
+      i++;
+    }
+}
+
+/* The store, which is the user's.  */
+
+/* Asks the user whether a page may be written to, with the lock let go.  */
+static error_t
+allow_write (struct pager *p, int64_t n)
+{
+  pthread_mutex_unlock (&p->lock);
+  error_t err = pager_unlock_page (p->upi, n * vm_page_size);
+  pthread_mutex_lock (&p->lock);
+  if (! err)
+    set_mark (p, n, mark_of (p, n) & ~MARK_LOCKED);
+  return err;
+}
+
+static void
+do_load (struct pager *p, int64_t n)
+{
+  vm_address_t page = 0;
+  int locked = 0;
+  pthread_mutex_unlock (&p->lock);
+  error_t err = pager_read_page (p->upi, n * vm_page_size, &page, &locked);
+  pthread_mutex_lock (&p->lock);
+  intptr_t mark = mark_of (p, n);
+  int allowed = mark & MARK_ALLOWED;
+  mark &= ~(MARK_ALLOWED | MARK_LOCKED);
+  set_mark (p, n, ! err && locked ? mark | MARK_LOCKED : mark);
+  struct datum *d = 0;
+  if (! err)
+    {
+      d = must (malloc (sizeof *d));
+      d->page = page;
+      d->refs = 1;
+      if (locked && allowed)
+	err = allow_write (p, n);
+    }
+  if (err)
+    set_error (p, n, err);
+  coh_ticked (p->coh, _pager_now ());
+  if (err && d)
+    unref (d);
+  coh_data data = d;
+  coh_loaded (p->coh, (struct coh_range) { n, 1 }, &data, err ? 0 : 1, err);
+}
+
+static void
+do_store (struct pager *p, struct job *j)
+{
+  error_t *errs = must (calloc (j->n, sizeof *errs));
+  pthread_mutex_unlock (&p->lock);
+  for (size_t i = 0; i < j->n;)
+    {
+      /* Pages that follow each other in memory go together, if the user can.  */
+      size_t k = 1, done = 0;
+      while (i + k < j->n && j->data[i + k]->page == j->data[i]->page + k * vm_page_size)
+	k++;
+      vm_offset_t offset = (j->first + i) * vm_page_size;
+      vm_size_t written = 0;
+      if (k > 1)
+	{
+	  error_t err = pager_write_pages (p->upi, offset, j->data[i]->page, k * vm_page_size,
+					   &written);
+	  done = err == EOPNOTSUPP ? 0 : written / vm_page_size;
+	  if (done > k)
+	    done = k;
+	}
+      for (; done < k; done++)
+	errs[i + done] = pager_write_page (p->upi, offset + done * vm_page_size,
+					   j->data[i + done]->page);
+      i += k;
+    }
+  pthread_mutex_lock (&p->lock);
+  coh_ticked (p->coh, _pager_now ());
+  for (size_t i = 0; i < j->n; i++)
+    {
+      set_error (p, j->first + i, errs[i]);
+      coh_stored (p->coh, (struct coh_range) { j->first + i, 1 }, errs[i]);
+    }
+  free (errs);
+  free (j->data);
+}
+
+static void
+do_reserve (struct pager *p, int64_t n)
+{
+  error_t err = allow_write (p, n);
+  if (err)
+    set_error (p, n, err);
+  coh_ticked (p->coh, _pager_now ());
+  coh_reserved (p->coh, n, err);
+}
+
+static void
+do_evict (struct pager *p, int64_t n)
+{
+  if (! coh_at_rest (p->coh, n))
+    {
+      /* Somebody has asked for it; when it is done with it, it is said again.  */
+      set_mark (p, n, mark_of (p, n) & ~MARK_EVICTED);
+      return;
+    }
+  set_mark (p, n, 0);		/* what was wrong with it is no more */
+  pthread_mutex_unlock (&p->lock);
+  pager_notify_evict (p->upi, n * vm_page_size);
+  pthread_mutex_lock (&p->lock);
+}
+
+/* Does what the store is asked to do, one thing at a time: users rely on that.  */
+void
+_pager_store (struct pager *p)
+{
+  if (p->storing)
+    return;
+  p->storing = 1;
+  while (p->jobs.n)
+    {
+      struct job j = p->jobs.v[0];
+      vec_remove (&p->jobs, 0);
+      switch (j.kind)
+	{
+	case JOB_LOAD:
+	  for (size_t i = 0; i < j.n; i++)
+	    do_load (p, j.first + i);
+	  break;
+	case JOB_STORE:
+	  do_store (p, &j);
+	  break;
+	case JOB_RESERVE:
+	  do_reserve (p, j.first);
+	  break;
+	case JOB_EVICT:
+	  do_evict (p, j.first);
+	  break;
+	}
+      _pager_after (p);
+      _pager_send (p);
+    }
+  p->storing = 0;
+}
+
+/* What the coherent object says.  */
+
+static void
+answered (struct pager *p, coh_token token, int err)
+{
+  for (struct waiter *w = p->waiters; w; w = w->next)
+    if (w->token == token)
+      {
+	w->done = 1;
+	w->err = err;
+	pthread_cond_broadcast (&p->wakeup);
+      }
+}
+
+static void
+add_job (struct pager *p, enum job_kind kind, int64_t first, size_t n, struct datum **data)
+{
+  struct job *j = vec_add (&p->jobs);
+  *j = (struct job) { kind, first, n, data };
+}
+
+/* Messages with data, of pages that follow each other in memory.  */
+static void
+add_supplies (struct pager *p, struct kernel *k, struct coh_action *a)
+{
+  struct datum **d = (struct datum **) a->data;
+  for (int64_t i = 0, n; i < a->range.n; i += n)
+    {
+      n = 1;
+      while (i + n < a->range.n && d[i + n]->page == d[i]->page + n * vm_page_size)
+	n++;
+      struct message *m = vec_add (&k->out);
+      memset (m, 0, sizeof *m);
+      m->a = *a;
+      m->a.range = (struct coh_range) { a->range.first + i, n };
+      m->a.data = must (malloc (n * sizeof *m->a.data));
+      for (int64_t j = 0; j < n; j++)
+	{
+	  m->a.data[j] = d[i + j];
+	  if (! a->final)	/* else it is the message's alone */
+	    d[i + j]->refs++;
+	  set_mark (p, a->range.first + i + j,
+		    mark_of (p, a->range.first + i + j) & (MARK_LOCKED | MARK_EVICTED));
+	}
+    }
+}
+
+static void
+do_action (struct pager *p, struct coh_action *a)
+{
+  struct kernel *k = a->client ? kernel_of (p, a->client) : 0;
+  switch (a->what)
+    {
+    case COH_LOAD:
+      add_job (p, JOB_LOAD, a->range.first, a->range.n, 0);
+      return;
+    case COH_STORE:
+      add_job (p, JOB_STORE, a->range.first, a->range.n, (struct datum **) a->data);
+      a->data = 0;
+      return;
+    case COH_RESERVE:
+      /* The user is asked only about pages of which it has said so when they were read;
+	 if that has not been yet, it is asked then.  */
+      if (mark_of (p, a->range.first) & MARK_LOCKED)
+	add_job (p, JOB_RESERVE, a->range.first, 1, 0);
+      else
+	{
+	  set_mark (p, a->range.first, mark_of (p, a->range.first) | MARK_ALLOWED);
+	  coh_reserved (p->coh, a->range.first, 0);
+	}
+      return;
+    case COH_DISCARD:
+      unref (a->data[0]);
+      return;
+    case COH_GRANTED:
+      /* The pages are nobody's now: that is all that was wanted.  */
+      coh_release (p->coh, a->token);
+      /* fall through */
+    case COH_SYNCED:
+    case COH_CLOSED:
+      answered (p, a->token, a->err);
+      return;
+    case COH_SUPPLY:
+      if (k)
+	add_supplies (p, k, a);
+      else if (a->final)
+	for (int64_t i = 0; i < a->range.n; i++)
+	  unref (a->data[i]);
+      return;
+    default:
+      break;
+    }
+  if (! k)
+    return;
+  if (a->what == COH_TERMINATE || a->what == COH_CUT)
+    k->deaf = 1;
+  if (a->what == COH_FAIL)
+    for (int64_t i = 0; i < a->range.n; i++)
+      if (mark_of (p, a->range.first + i) < MARK_ERROR)
+	set_error (p, a->range.first + i, a->err > 0 ? a->err : EIO);
+  if (a->what == COH_LOCK && ! a->reply)	/* it may write now */
+    set_mark (p, a->range.first, mark_of (p, a->range.first) & ~MARK_ALLOWED);
+  struct message *m = vec_add (&k->out);
+  memset (m, 0, sizeof *m);
+  m->a = *a;
+  if (a->what == COH_CHANGE_ATTRIBUTES)
+    {
+      m->attributes_reply = 1;
+      k->attributes++;
+    }
+}
+
+void
+_pager_begin (struct pager *p)
+{
+  pthread_mutex_lock (&p->lock);
+  coh_tick now = _pager_now ();
+  look_at_slow (p, now);
+  coh_ticked (p->coh, now);
+}
+
+/* Puts what is to be done into queues, and has workers look at them.  */
+void
+_pager_after (struct pager *p)
+{
+  struct coh_action *a;
+  size_t n;
+  while ((a = coh_actions (p->coh, &n)))
+    {
+      for (size_t i = 0; i < n; i++)
+	do_action (p, &a[i]);
+      coh_free_actions (a, n);
+    }
+  size_t left = 0;
+  for (size_t i = 0; i < p->evicted.n; i++)
+    if (coh_at_rest (p->coh, p->evicted.v[i]))
+      add_job (p, JOB_EVICT, p->evicted.v[i], 1, 0);
+    else
+      p->evicted.v[left++] = p->evicted.v[i];
+  p->evicted.n = left;
+
+  if (! p->storing && p->jobs.n)
+    _pager_schedule (p, TASK_STORE);
+  if (! p->sending && next_kernel (p))
+    _pager_schedule (p, TASK_SEND);
+  coh_tick at;
+  if (coh_next (p->coh, &at))
+    {
+      /* With one kernel nobody waits for the end of a hold.  */
+      coh_tick later = _pager_now () + (coh_clients (p->coh) < 2 ? 1000 : 1);
+      _pager_watch (p, at < later ? later : at);
+    }
+}
+
+void
+_pager_end (struct pager *p)
+{
+  _pager_after (p);
+  pthread_mutex_unlock (&p->lock);
+}
+
+/* The user's calls.  */
+
+/* Whether messages of a kernel may come in another order (K9).  */
+static int
+several_processors (void)
+{
+  static int known = -1;
+  if (known < 0)
+    {
+      host_basic_info_data_t info;
+      mach_msg_type_number_t n = HOST_BASIC_INFO_COUNT;
+      mach_port_t host = mach_host_self ();
+      known = host_info (host, HOST_BASIC_INFO, (host_info_t) &info, &n) == 0 && info.avail_cpus > 1;
+      mach_port_deallocate (mach_task_self (), host);
+    }
+  return known;
+}
+
+static struct pager *
+create (size_t size, struct user_pager_info *upi, struct port_bucket *bucket, boolean_t may_cache,
+	memory_object_copy_strategy_t copy, boolean_t notify_on_evict)
+{
+  struct pager *p;
+  errno = ports_create_port (_pager_class, bucket, sizeof *p + size, &p);
+  if (errno)
+    return 0;
+  memset ((char *) p + sizeof p->port, 0, sizeof *p - sizeof p->port);
+  p->upi = size ? (struct user_pager_info *) (p + 1) : upi;
+  p->requests = _pager_requests_of (bucket);
+  p->notify_on_evict = notify_on_evict;
+  p->attributes = (struct coh_attributes) { may_cache, copy };
+  pthread_mutex_init (&p->lock, 0);
+  pthread_cond_init (&p->wakeup, 0);
+  p->tasks[TASK_SEND] = (struct task) { .pager = p, .kind = TASK_SEND };
+  p->tasks[TASK_STORE] = (struct task) { .pager = p, .kind = TASK_STORE };
+  struct coh_config c = {
+    /* What is beyond the end, the user says when it is asked for it.  */
+    .pages = (int64_t) (~(vm_offset_t) 0 / vm_page_size) + 1,
+    .attributes = p->attributes,
+    .order = several_processors () ? COH_WEAK : COH_FIFO,
+    .hold = HOLD, .answer = ANSWER, .reserve = 1, .precious = notify_on_evict,
+  };
+  p->coh = coh_new (&c);
+  return p;
+}
+
+struct pager *
+pager_create (struct user_pager_info *upi, struct port_bucket *bucket, boolean_t may_cache,
+	      memory_object_copy_strategy_t copy, boolean_t notify_on_evict)
+{
+  return create (0, upi, bucket, may_cache, copy, notify_on_evict);
+}
+
+struct pager *
+pager_create_alloc (size_t size, struct port_bucket *bucket, boolean_t may_cache,
+		    memory_object_copy_strategy_t copy, boolean_t notify_on_evict)
+{
+  struct pager *p = create (size ? size : 1, 0, bucket, may_cache, copy, notify_on_evict);
+  return p;
+}
+
+struct user_pager_info *
+pager_get_upi (struct pager *p)
+{
+  return p->upi;
+}
+
+mach_port_t
+pager_get_port (struct pager *p)
+{
+  return ports_get_right (p);
+}
+
+/* A port of this kernel's, by which nobody can write.  */
+mach_port_t
+pager_create_ro_port (struct pager *p)
+{
+  mach_port_t object = ports_get_right (p), proxy = MACH_PORT_NULL;
+  if (! MACH_PORT_VALID (object))
+    return MACH_PORT_NULL;
+  vm_offset_t offset = 0, start = 0;
+  vm_size_t length = ~(vm_size_t) 0;
+  errno = memory_object_create_proxy (mach_task_self (), VM_PROT_READ | VM_PROT_EXECUTE,
+				      &object, MACH_MSG_TYPE_MAKE_SEND, 1, &offset, 1, &start, 1,
+				      &length, 1, &proxy);
+  return errno ? MACH_PORT_NULL : proxy;
+}
+
+enum call { SYNC, RETURN, FLUSH, CLOSE };
+
+static void
+call (struct pager *p, enum call what, struct coh_range r, int wait)
+{
+  _pager_begin (p);
+  if (p->shut)
+    {
+      _pager_end (p);
+      return;
+    }
+  struct waiter w = { .token = ++p->token };
+  if (wait)
+    {
+      w.next = p->waiters;
+      p->waiters = &w;
+    }
+  switch (what)
+    {
+    case SYNC:
+      coh_sync (p->coh, w.token, r);
+      break;
+    case FLUSH:
+      coh_discard (p->coh, r);
+      /* fall through */
+    case RETURN:
+      coh_take (p->coh, w.token, r, COH_READ | COH_WRITE);
+      break;
+    case CLOSE:
+      p->shut = 1;
+      coh_close (p->coh, w.token);
+      break;
+    }
+  _pager_after (p);
+  if (wait)
+    {
+      while (! w.done)
+	pthread_cond_wait (&p->wakeup, &p->lock);
+      struct waiter **link = &p->waiters;
+      while (*link != &w)
+	link = &(*link)->next;
+      *link = w.next;
+    }
+  pthread_mutex_unlock (&p->lock);
+}
+
+static struct coh_range
+pages (vm_address_t start, vm_size_t length)
+{
+  int64_t first = start / vm_page_size;
+  return (struct coh_range) { first, (int64_t) (((uint64_t) start + length + vm_page_size - 1)
+						/ vm_page_size) - first };
+}
+
+void
+pager_sync (struct pager *p, int wait)
+{
+  call (p, SYNC, COH_EVERYTHING, wait);
+}
+
+void
+pager_sync_some (struct pager *p, vm_address_t start, vm_size_t length, int wait)
+{
+  call (p, SYNC, pages (start, length), wait);
+}
+
+void
+pager_return (struct pager *p, int wait)
+{
+  call (p, RETURN, COH_EVERYTHING, wait);
+}
+
+void
+pager_return_some (struct pager *p, vm_address_t start, vm_size_t length, int wait)
+{
+  call (p, RETURN, pages (start, length), wait);
+}
+
+void
+pager_flush (struct pager *p, int wait)
+{
+  call (p, FLUSH, COH_EVERYTHING, wait);
+}
+
+void
+pager_flush_some (struct pager *p, vm_address_t start, vm_size_t length, int wait)
+{
+  call (p, FLUSH, pages (start, length), wait);
+}
+
+void
+pager_shutdown (struct pager *p)
+{
+  call (p, CLOSE, COH_EVERYTHING, 1);
+  ports_destroy_right (p);
+}
+
+void
+pager_offer_page (struct pager *p, int precious, int writelock, vm_offset_t page, vm_address_t buf)
+{
+  int64_t n = page / vm_page_size;
+  struct datum *d = must (malloc (sizeof *d));
+  *d = (struct datum) { buf, 1 };
+  _pager_begin (p);
+  /* What the store has, too, need not be kept.  */
+  if (precious && coh_offer (p->coh, n, d))
+    d = 0;
+  if (writelock)
+    set_mark (p, n, mark_of (p, n) | MARK_LOCKED);
+  if (d)
+    unref (d);
+  _pager_end (p);
+}
+
+void
+pager_change_attributes (struct pager *p, boolean_t may_cache, memory_object_copy_strategy_t copy,
+			 int wait)
+{
+  struct coh_attributes a = { may_cache, copy };
+  _pager_begin (p);
+  if (a.may_cache != p->attributes.may_cache || a.copy != p->attributes.copy)
+    {
+      p->attributes = a;
+      coh_set_attributes (p->coh, a);
+    }
+  _pager_after (p);
+  struct timespec until;
+  clock_gettime (CLOCK_REALTIME, &until);
+  until.tv_sec += ATTRIBUTES / 1000;
+  for (int late = 0; wait && ! late;)
+    {
+      int left = 0;
+      for (size_t i = 0; i < p->kernels.n; i++)
+	left += p->kernels.v[i]->attributes;
+      if (! left)
+	break;
+      late = pthread_cond_timedwait (&p->wakeup, &p->lock, &until) == ETIMEDOUT;
+    }
+  pthread_mutex_unlock (&p->lock);
+}
+
+error_t
+pager_get_error (struct pager *p, vm_address_t address)
+{
+  pthread_mutex_lock (&p->lock);
+  error_t err = mark_of (p, address / vm_page_size) / MARK_ERROR;
+  pthread_mutex_unlock (&p->lock);
+  return err;
+}
+
+/* The end.  */
+
+void
+_pager_real_dropweak (void *arg)
+{
+  struct pager *p = arg;
+  pager_dropweak (p->upi);
+}
+
+void
+_pager_clean (void *arg)
+{
+  struct pager *p = arg;
+  pager_clear_user_data (p->upi);
+  while (p->kernels.n)
+    _pager_remove_kernel (p, p->kernels.v[0], 0);
+  for (size_t i = 0; i < p->jobs.n; i++)
+    free (p->jobs.v[i].data);
+  coh_free (p->coh, give_back, 0);
+  vec_free (&p->kernels);
+  vec_free (&p->jobs);
+  vec_free (&p->evicted);
+  _map_free (&p->marks);
+  pthread_mutex_destroy (&p->lock);
+  pthread_cond_destroy (&p->wakeup);
+}

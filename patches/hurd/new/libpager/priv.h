@@ -1,0 +1,168 @@
+/* The inside of a pager.
+
+   Copyright 2026 The hurdlab authors
+   SPDX-License-Identifier: GPL-2.0-or-later
+
+   What kernels and the user want is told to a coherent object (coherence.h), under
+   the pager's lock; what is to be done then is put into queues: messages for each
+   kernel, and jobs for the store, which are the user's callbacks.  Worker threads
+   (requests.c) do it, without the lock.  The thread that receives messages never
+   waits for anything but that lock.  */
+
+#ifndef _PAGER_PRIV_H
+#define _PAGER_PRIV_H
+
+#include <mach.h>
+#include <hurd.h>
+#include <sys/mman.h>
+#include <pthread.h>
+#include <hurd/ports.h>
+
+#include "pager.h"
+#include "coherence.h"
+#include "containers.h"
+
+/* A page of data.  The coherent object has one reference, and each message that is to be
+   sent with it.  */
+struct datum
+{
+  vm_address_t page;
+  int refs;
+};
+
+/* Something to be told to a kernel.  */
+struct message
+{
+  struct coh_action a;
+  int attributes_reply;		/* change_completed is wanted */
+};
+
+/* A kernel that uses the object.  */
+struct kernel
+{
+  coh_client id;
+  mach_port_t control, name;
+  VEC (struct message) out;
+  uint8_t deaf;			/* it is not heard any more, and gone after the last message */
+  uint8_t gone;
+  uint8_t terminated;		/* control and name are receive rights */
+  uint8_t sending;
+  uint8_t slow;			/* its queue is full; since: */
+  coh_tick since;
+  int attributes;		/* answers to change_attributes that have not come */
+};
+
+enum job_kind { JOB_LOAD, JOB_STORE, JOB_RESERVE, JOB_EVICT };
+
+struct job
+{
+  enum job_kind kind;
+  int64_t first;
+  size_t n;
+  struct datum **data;		/* of a store */
+};
+
+/* What a worker can do for a pager.  */
+enum task_kind { TASK_SEND, TASK_STORE };
+struct task
+{
+  struct pager *pager;
+  struct task *next;
+  enum task_kind kind;
+  uint8_t queued;
+};
+
+/* A thread that waits for an answer.  */
+struct waiter
+{
+  coh_token token;
+  int done, err;
+  struct waiter *next;
+};
+
+/* What is known of a page besides: flags, and the last error of it in the upper bits.  */
+enum
+{
+  MARK_LOCKED = 1,		/* the user wants to be asked before it is written to */
+  MARK_ALLOWED = 2,		/* somebody will write to it when it has been read */
+  MARK_EVICTED = 4,		/* the user is told as soon as nobody has it */
+  MARK_ERROR = 8		/* the error, times this */
+};
+#define MAX_MARKS 65536
+
+struct pager
+{
+  struct port_info port;	/* first: a pager is a port */
+  struct user_pager_info *upi;
+  struct pager_requests *requests;
+  int notify_on_evict;
+
+  pthread_mutex_t lock;
+  pthread_cond_t wakeup;	/* a waiter is done, or attributes have changed */
+  struct coh *coh;
+  struct coh_attributes attributes;
+  coh_token token;
+  struct waiter *waiters;
+  VEC (struct kernel *) kernels;
+  VEC (struct job) jobs;
+  uint8_t sending, storing;	/* somebody is at it */
+  uint8_t shut;
+  struct task tasks[2];
+  struct map marks;
+  VEC (int64_t) evicted;	/* pages with that mark */
+  /* Of the clock's list, and under its lock.  */
+  struct pager *next_timed;
+  uint8_t timed;
+  coh_tick due;
+};
+
+typedef struct pager *pager_t;
+
+extern struct port_class *_pager_class;
+
+/* The pagers that messages are for, and the end of looking at them.  */
+static inline struct pager *
+_pager_of_port (mach_port_t port)
+{
+  return ports_lookup_port (0, port, _pager_class);
+}
+
+static inline struct pager *
+_pager_of_payload (uintptr_t payload)
+{
+  return ports_lookup_payload (0, payload, _pager_class);
+}
+
+static inline void
+_pager_done (struct pager *p)
+{
+  if (p)
+    ports_port_deref (p);
+}
+
+/* pager.c: around everything that is told to the coherent object.  What is to be done
+   about it is put into queues by _pager_after, with the lock held.  */
+void _pager_begin (struct pager *p);
+void _pager_after (struct pager *p);
+void _pager_end (struct pager *p);
+void _pager_remove_kernel (struct pager *p, struct kernel *k, int terminated);
+struct kernel *_pager_kernel (struct pager *p, mach_port_t control);
+void _pager_dead_name (struct pager *p, mach_port_t name);
+
+/* With the lock held, which is let go of meanwhile.  */
+void _pager_send (struct pager *p);
+void _pager_store (struct pager *p);
+
+/* requests.c.  */
+struct pager_requests *_pager_requests_of (struct port_bucket *bucket);
+void _pager_schedule (struct pager *p, enum task_kind kind);
+void _pager_watch (struct pager *p, coh_tick due);
+coh_tick _pager_now (void);
+
+/* messages.c.  */
+error_t _pager_tell (struct pager *p, mach_port_t control, struct message *m);
+
+void _pager_clean (void *p);
+void _pager_real_dropweak (void *p);
+
+#endif

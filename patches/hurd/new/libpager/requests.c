@@ -1,0 +1,318 @@
+/* The threads: one a bucket that receives messages, some that work, and a clock.
+
+   Copyright 2026 The hurdlab authors
+   SPDX-License-Identifier: GPL-2.0-or-later  */
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <mach/mig_errors.h>
+#include <mach/notify.h>
+
+#include "priv.h"
+#include "memory_object_S.h"
+#include "libports/notify_S.h"
+
+#define WORKERS 10
+
+struct pager_requests
+{
+  struct port_bucket *bucket;
+  struct pager_requests *next;
+  pthread_mutex_t lock;
+  pthread_cond_t work;		/* there is some */
+  pthread_cond_t quiet;		/* there is none, and nobody works */
+  struct task *head, **tail;
+  struct task *held, **held_tail;	/* for when work goes on */
+  int inhibited;
+  int busy;			/* workers that work */
+};
+
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pager_requests *all;
+
+struct pager_requests *
+_pager_requests_of (struct port_bucket *bucket)
+{
+  pthread_mutex_lock (&all_lock);
+  struct pager_requests *r = all;
+  while (r && r->bucket != bucket)
+    r = r->next;
+  pthread_mutex_unlock (&all_lock);
+  return r;
+}
+
+/* Has a worker look after P, whose lock is held.  */
+void
+_pager_schedule (struct pager *p, enum task_kind kind)
+{
+  struct pager_requests *r = p->requests;
+  if (! r)
+    r = p->requests = _pager_requests_of (p->port.bucket);
+  if (! r)
+    return;			/* it will be when something happens and there are workers */
+  struct task *t = &p->tasks[kind];
+  pthread_mutex_lock (&r->lock);
+  if (! t->queued)
+    {
+      t->queued = 1;
+      t->next = 0;
+      ports_port_ref (p);
+      if (r->inhibited)
+	{
+	  *r->held_tail = t;
+	  r->held_tail = &t->next;
+	}
+      else
+	{
+	  *r->tail = t;
+	  r->tail = &t->next;
+	  pthread_cond_signal (&r->work);
+	}
+    }
+  pthread_mutex_unlock (&r->lock);
+}
+
+static void *
+worker (void *arg)
+{
+  struct pager_requests *r = arg;
+  pthread_mutex_lock (&r->lock);
+  for (;;)
+    {
+      while (! r->head)
+	pthread_cond_wait (&r->work, &r->lock);
+      struct task *t = r->head;
+      r->head = t->next;
+      if (! r->head)
+	r->tail = &r->head;
+      t->queued = 0;
+      r->busy++;
+      pthread_mutex_unlock (&r->lock);
+
+      struct pager *p = t->pager;
+      pthread_mutex_lock (&p->lock);
+      if (t->kind == TASK_SEND)
+	_pager_send (p);
+      else
+	_pager_store (p);
+      pthread_mutex_unlock (&p->lock);
+      ports_port_deref (p);
+
+      pthread_mutex_lock (&r->lock);
+      if (--r->busy == 0 && ! r->head)
+	pthread_cond_broadcast (&r->quiet);
+    }
+  return 0;
+}
+
+/* A notice that a kernel is dead comes by the send-once right that was given for
+   it; what else looks like one is somebody's lie.  */
+static int
+dead_name (mach_msg_header_t *in)
+{
+  if (in->msgh_id != MACH_NOTIFY_DEAD_NAME
+      || MACH_MSGH_BITS_LOCAL (in->msgh_bits) != MACH_MSG_TYPE_PORT_SEND_ONCE
+      || in->msgh_size < sizeof (mach_dead_name_notification_t))
+    return 0;
+  struct pager *p = (MACH_MSGH_BITS_LOCAL (in->msgh_bits) == MACH_MSG_TYPE_PROTECTED_PAYLOAD
+		     ? _pager_of_payload (in->msgh_protected_payload)
+		     : _pager_of_port (in->msgh_local_port));
+  if (! p)
+    return 0;
+  _pager_dead_name (p, ((mach_dead_name_notification_t *) in)->not_port);
+  ports_port_deref (p);
+  return 1;
+}
+
+static int
+demuxer (mach_msg_header_t *in, mach_msg_header_t *out)
+{
+  if (dead_name (in))
+    {
+      ((mig_reply_header_t *) out)->RetCode = MIG_NO_REPLY;
+      return 1;
+    }
+  mig_routine_t routine = _pager_memory_object_server_routine (in);
+  if (! routine)
+    routine = ports_notify_server_routine (in);
+  if (! routine)
+    return 0;
+  (*routine) (in, out);
+  return 1;
+}
+
+static void *
+receiver (void *arg)
+{
+  struct pager_requests *r = arg;
+  pthread_setname_np (pthread_self (), "pager");
+  ports_manage_port_operations_one_thread (r->bucket, demuxer, 0);
+  return 0;
+}
+
+static error_t
+begin_thread (void *(*f) (void *), void *arg)
+{
+  pthread_t t;
+  error_t err = pthread_create (&t, 0, f, arg);
+  if (! err)
+    pthread_detach (t);
+  return err;
+}
+
+error_t
+pager_start_workers (struct port_bucket *bucket, struct pager_requests **requests)
+{
+  /* What kernels map of us must not end at a limit of our own.  */
+  struct rlimit all_there_is = { RLIM_INFINITY, RLIM_INFINITY };
+  setrlimit (RLIMIT_AS, &all_there_is);
+
+  *requests = 0;
+  struct pager_requests *r = calloc (1, sizeof *r);
+  if (! r)
+    return ENOMEM;
+  r->bucket = bucket;
+  r->tail = &r->head;
+  r->held_tail = &r->held;
+  pthread_mutex_init (&r->lock, 0);
+  pthread_cond_init (&r->work, 0);
+  pthread_cond_init (&r->quiet, 0);
+  error_t err = begin_thread (worker, r);
+  if (err)
+    {
+      free (r);
+      return err;
+    }
+  pthread_mutex_lock (&all_lock);
+  r->next = all;
+  all = r;
+  pthread_mutex_unlock (&all_lock);
+  for (int i = 1; i < WORKERS && ! err; i++)
+    err = begin_thread (worker, r);
+  /* With fewer workers it is slower.  */
+  err = begin_thread (receiver, r);
+  if (! err)
+    *requests = r;
+  return err;
+}
+
+error_t
+pager_inhibit_workers (struct pager_requests *r)
+{
+  pthread_mutex_lock (&r->lock);
+  r->inhibited = 1;
+  while (r->head || r->busy)
+    pthread_cond_wait (&r->quiet, &r->lock);
+  pthread_mutex_unlock (&r->lock);
+  return 0;
+}
+
+void
+pager_resume_workers (struct pager_requests *r)
+{
+  pthread_mutex_lock (&r->lock);
+  r->inhibited = 0;
+  if (r->held)
+    {
+      *r->tail = r->held;
+      r->tail = r->held_tail;
+      r->held = 0;
+      r->held_tail = &r->held;
+      pthread_cond_broadcast (&r->work);
+    }
+  pthread_mutex_unlock (&r->lock);
+}
+
+/* The clock.  */
+
+coh_tick
+_pager_now (void)
+{
+  struct timespec t;
+  if (clock_gettime (CLOCK_MONOTONIC, &t))
+    clock_gettime (CLOCK_REALTIME, &t);
+  return (coh_tick) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static pthread_mutex_t clock_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t clock_changed = PTHREAD_COND_INITIALIZER;
+static struct pager *timed;
+static int clock_runs;
+
+static void *
+run_clock (void *arg)
+{
+  (void) arg;
+  pthread_mutex_lock (&clock_lock);
+  for (;;)
+    {
+      coh_tick now = _pager_now (), next = INT64_MAX;
+      struct pager **link = &timed, *due = 0;
+      while (*link && ! due)
+	{
+	  struct pager *p = *link;
+	  if (p->due <= now)
+	    {
+	      *link = p->next_timed;
+	      p->timed = 0;
+	      due = p;
+	    }
+	  else
+	    {
+	      if (p->due < next)
+		next = p->due;
+	      link = &p->next_timed;
+	    }
+	}
+      if (due)
+	{
+	  pthread_mutex_unlock (&clock_lock);
+	  _pager_begin (due);
+	  _pager_end (due);
+	  ports_port_deref (due);
+	  pthread_mutex_lock (&clock_lock);
+	}
+      else if (next == INT64_MAX)
+	pthread_cond_wait (&clock_changed, &clock_lock);
+      else
+	{
+	  struct timespec t;
+	  clock_gettime (CLOCK_REALTIME, &t);
+	  coh_tick ms = next - now;
+	  t.tv_sec += ms / 1000;
+	  t.tv_nsec += ms % 1000 * 1000000;
+	  if (t.tv_nsec >= 1000000000)
+	    {
+	      t.tv_sec++;
+	      t.tv_nsec -= 1000000000;
+	    }
+	  pthread_cond_timedwait (&clock_changed, &clock_lock, &t);
+	}
+    }
+  return 0;
+}
+
+/* Has the clock look after P at a time.  */
+void
+_pager_watch (struct pager *p, coh_tick due)
+{
+  pthread_mutex_lock (&clock_lock);
+  if (! clock_runs)
+    clock_runs = begin_thread (run_clock, 0) == 0;
+  if (! p->timed)
+    {
+      p->timed = 1;
+      p->due = INT64_MAX;
+      p->next_timed = timed;
+      timed = p;
+      ports_port_ref (p);
+    }
+  if (due < p->due)
+    {
+      p->due = due;
+      pthread_cond_signal (&clock_changed);
+    }
+  pthread_mutex_unlock (&clock_lock);
+}
