@@ -1,7 +1,11 @@
 // Package fdtd solves Maxwell's equations in two dimensions by finite differences in
 // the time domain (Yee's scheme, TM polarisation): what Meep and its like spend their
-// time on. The grid is divided among the ranks by rows; each step they
-// exchange the rows at the borders.
+// time on. The grid is divided among the ranks by rows. Each rank also has some rows of
+// its neighbours' (a halo), and computes them itself: one fewer with each step, because
+// the next ones are missing. When there are none left the neighbours exchange them. So
+// there is a message for each eight steps, say, where one row would mean two a step;
+// on a network whose messages take as long as thousands of cells that is most of the
+// time.
 //
 // The result does not depend on the number of ranks, to the last bit: each cell
 // is computed from the same numbers by the same operations wherever it lies.
@@ -9,8 +13,8 @@ package fdtd
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"hash"
 	"hash/fnv"
 	"math"
 
@@ -22,35 +26,35 @@ import (
 type Problem struct {
 	NX, NY int // rows and columns of cells
 	Steps  int
+	// Halo is how many rows of each neighbour a rank has; 0 is 8. It is never more than
+	// what the neighbours have themselves.
+	Halo int
 }
 
 // courant is the time step in units of the cell's size divided by the speed of light;
 // 1/√2 is the most that is stable.
 const courant = 0.5
 
-// A Field is a rank's rows of the fields, with one row more on either side that
-// is a neighbour's.
+// A Field is a rank's rows of the fields, and its halo.
 type Field struct {
 	p      Problem
 	comm   *mpi.Comm
 	lo, hi int // its rows
 	step   int
+	fresh  int // steps that can be done before the halo has to be exchanged
 
-	// (hi-lo+2) rows of NY cells; row i of the grid is at i-lo+1.
+	// from and to are the rows in memory: row i of the grid is at i-from.
+	from, to   int
 	ez, hx, hy []float64
 	// eps is the time step divided by the permittivity, by cell.
 	eps []float64
 
 	out []byte
 	in  []byte
-	row []float64
 }
 
-// Tags of the rows that are sent up and down.
-const (
-	tagEz = 1
-	tagHy = 2
-)
+// tagHalo is the tag of the rows that neighbours exchange.
+const tagHalo = 1
 
 // Rows returns which rows the rank has, of so many.
 func (p Problem) Rows(rank, ranks int) (lo, hi int) {
@@ -62,11 +66,16 @@ func New(c *mpi.Comm, p Problem) (*Field, error) {
 	if p.NY < 3 || p.NX < 3 || p.NX < c.Size() {
 		return nil, fmt.Errorf("fdtd: a grid of %d × %d for %d ranks", p.NX, p.NY, c.Size())
 	}
-	lo, hi := p.Rows(c.Rank(), c.Size())
-	n := (hi - lo + 2) * p.NY
-	f := &Field{p: p, comm: c, lo: lo, hi: hi, ez: make([]float64, n), hx: make([]float64, n), hy: make([]float64, n),
-		eps: make([]float64, n), row: make([]float64, p.NY)}
-	for i := lo; i < hi; i++ {
+	if p.Halo <= 0 {
+		p.Halo = 8
+	}
+	p.Halo = min(p.Halo, p.NX/c.Size())
+	f := &Field{p: p, comm: c}
+	f.lo, f.hi = p.Rows(c.Rank(), c.Size())
+	f.from, f.to = max(0, f.lo-p.Halo), min(p.NX, f.hi+p.Halo)
+	n := (f.to - f.from) * p.NY
+	f.ez, f.hx, f.hy, f.eps = make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
+	for i := f.from; i < f.to; i++ {
 		for j := range p.NY {
 			// The cylinder is a quarter of the grid from the source.
 			x, y := float64(i)-0.75*float64(p.NX), float64(j)-0.5*float64(p.NY)
@@ -74,9 +83,10 @@ func New(c *mpi.Comm, p Problem) (*Field, error) {
 			if r := 0.15 * float64(p.NX); x*x+y*y < r*r {
 				e = 2.25
 			}
-			f.eps[(i-lo+1)*p.NY+j] = courant / e
+			f.eps[(i-f.from)*p.NY+j] = courant / e
 		}
 	}
+	f.fresh = p.Halo // all is at rest
 	return f, nil
 }
 
@@ -90,90 +100,107 @@ func (f *Field) Run(ctx context.Context) error {
 	return nil
 }
 
-// Step does one step. What goes to a neighbour is computed first, and what needs a
-// neighbour's last, so that the rows travel while the others are computed.
+// Step does one step.
 func (f *Field) Step(ctx context.Context) error {
-	up, down := f.comm.Rank()-1, f.comm.Rank()+1
-	rows := f.hi - f.lo
-	// H needs the row of E below.
-	if up >= 0 {
-		if err := f.send(ctx, up, tagEz, f.ez, 1); err != nil {
+	if f.fresh == 0 {
+		if err := f.exchange(ctx); err != nil {
 			return err
 		}
 	}
-	for r := 1; r < rows; r++ {
-		f.stepH(r)
+	// H needs the row of E that follows, and E the row of H before: of what is good, one
+	// row fewer on either side is good afterwards, but for the walls.
+	lo, hi := f.lo-f.fresh, f.hi+f.fresh
+	for i := max(0, lo); i < min(f.p.NX-1, hi-1); i++ {
+		f.stepH(i)
 	}
-	if down < f.comm.Size() {
-		if err := f.recv(ctx, down, tagEz, f.ez, rows+1); err != nil {
-			return err
-		}
+	for i := max(1, lo+1); i < min(f.p.NX-1, hi-1); i++ {
+		f.stepE(i)
 	}
-	f.stepH(rows)
-	// E needs the row of H above.
-	if down < f.comm.Size() {
-		if err := f.send(ctx, down, tagHy, f.hy, rows); err != nil {
-			return err
-		}
-	}
-	for r := rows; r > 1; r-- {
-		f.stepE(r)
-	}
-	if up >= 0 {
-		if err := f.recv(ctx, up, tagHy, f.hy, 0); err != nil {
-			return err
-		}
-	}
-	f.stepE(1)
-	if i := f.p.NX / 2; i >= f.lo && i < f.hi {
+	f.fresh--
+	if i := f.p.NX / 2; i >= f.from && i < f.to {
 		t := (float64(f.step) - 60) / 20
-		f.ez[(i-f.lo+1)*f.p.NY+f.p.NY/2] += math.Exp(-t * t)
+		f.ez[(i-f.from)*f.p.NY+f.p.NY/2] += math.Exp(-t * t)
 	}
 	f.step++
 	return nil
 }
 
-func (f *Field) stepH(r int) {
+func (f *Field) stepH(i int) {
 	n := f.p.NY
-	ez, below := f.ez[r*n:][:n], f.ez[(r+1)*n:][:n]
-	hx, hy := f.hx[r*n:][:n], f.hy[r*n:][:n]
+	r := (i - f.from) * n
+	ez, next := f.ez[r:][:n], f.ez[r+n:][:n]
+	hx, hy := f.hx[r:][:n], f.hy[r:][:n]
 	for j := 0; j < n-1; j++ {
 		e := ez[j]
 		hx[j] -= courant * (ez[j+1] - e)
-		hy[j] += courant * (below[j] - e)
-	}
-	if i := f.lo + r - 1; i == f.p.NX-1 {
-		clear(hy) // beyond the wall
+		hy[j] += courant * (next[j] - e)
 	}
 }
 
-func (f *Field) stepE(r int) {
-	if i := f.lo + r - 1; i == 0 || i == f.p.NX-1 {
-		return // the wall
-	}
+func (f *Field) stepE(i int) {
 	n := f.p.NY
-	ez, eps := f.ez[r*n:][:n], f.eps[r*n:][:n]
-	hx, hy, above := f.hx[r*n:][:n], f.hy[r*n:][:n], f.hy[(r-1)*n:][:n]
+	r := (i - f.from) * n
+	ez, eps := f.ez[r:][:n], f.eps[r:][:n]
+	hx, hy, before := f.hx[r:][:n], f.hy[r:][:n], f.hy[r-n:][:n]
 	for j := 1; j < n-1; j++ {
-		ez[j] += eps[j] * (hy[j] - above[j] - hx[j] + hx[j-1])
+		ez[j] += eps[j] * (hy[j] - before[j] - hx[j] + hx[j-1])
 	}
 }
 
-func (f *Field) send(ctx context.Context, to int, tag int32, x []float64, r int) error {
-	f.out = mpi.AppendFloat64s(f.out[:0], x[r*f.p.NY:][:f.p.NY])
-	return f.comm.Send(ctx, to, tag, f.out)
+// exchange has the halo filled again: first all send, then all receive.
+func (f *Field) exchange(ctx context.Context) error {
+	n := f.p.Halo
+	up, down := f.comm.Rank()-1, f.comm.Rank()+1
+	var sent []chan error
+	send := func(to, row int) {
+		b := f.rows(nil, row, n)
+		done := make(chan error, 1)
+		sent = append(sent, done)
+		go func() { done <- f.comm.Send(ctx, to, tagHalo, b) }()
+	}
+	if up >= 0 {
+		send(up, f.lo)
+	}
+	if down < f.comm.Size() {
+		send(down, f.hi-n)
+	}
+	var errs []error
+	if up >= 0 {
+		errs = append(errs, f.recv(ctx, up, f.lo-n))
+	}
+	if down < f.comm.Size() {
+		errs = append(errs, f.recv(ctx, down, f.hi))
+	}
+	for _, done := range sent {
+		errs = append(errs, <-done)
+	}
+	f.fresh = n
+	return errors.Join(errs...)
 }
 
-func (f *Field) recv(ctx context.Context, from int, tag int32, x []float64, r int) error {
-	b, err := f.comm.Recv(ctx, from, tag, f.in)
+// rows appends n rows of all fields to b.
+func (f *Field) rows(b []byte, row, n int) []byte {
+	for _, x := range [][]float64{f.ez, f.hx, f.hy} {
+		b = mpi.AppendFloat64s(b, x[(row-f.from)*f.p.NY:][:n*f.p.NY])
+	}
+	return b
+}
+
+// recv receives rows of the halo.
+func (f *Field) recv(ctx context.Context, from, row int) error {
+	b, err := f.comm.Recv(ctx, from, tagHalo, f.in)
 	if err != nil {
 		return err
 	}
-	if len(b) != 8*f.p.NY {
-		return fmt.Errorf("fdtd: a row of %d bytes, not %d", len(b), 8*f.p.NY)
+	n := f.p.Halo * f.p.NY
+	if len(b) != 3*8*n {
+		return fmt.Errorf("fdtd: a halo of %d bytes, not %d", len(b), 3*8*n)
 	}
 	f.in = b[:cap(b)]
-	mpi.Float64s(x[r*f.p.NY:][:f.p.NY], b)
+	for _, x := range [][]float64{f.ez, f.hx, f.hy} {
+		mpi.Float64s(x[(row-f.from)*f.p.NY:][:n], b)
+		b = b[8*n:]
+	}
 	return nil
 }
 
@@ -181,9 +208,9 @@ func (f *Field) recv(ctx context.Context, from int, tag int32, x []float64, r in
 func (f *Field) Energy(ctx context.Context) (float64, error) {
 	e := []float64{0}
 	n := f.p.NY
-	for r := 1; r <= f.hi-f.lo; r++ {
+	for r := f.lo; r < f.hi; r++ {
 		for j := range n {
-			i := r*n + j
+			i := (r-f.from)*n + j
 			e[0] += f.ez[i]*f.ez[i]/f.eps[i]*courant + f.hx[i]*f.hx[i] + f.hy[i]*f.hy[i]
 		}
 	}
@@ -197,11 +224,10 @@ func (f *Field) Sum(ctx context.Context) (uint64, error) {
 	// By row, so that a rank need not have the whole grid.
 	var sums []byte
 	h := fnv.New64a()
-	for r := 1; r <= f.hi-f.lo; r++ {
+	for i := f.lo; i < f.hi; i++ {
 		h.Reset()
-		for _, x := range [][]float64{f.ez, f.hx, f.hy} {
-			f.hashRow(h, x[r*f.p.NY:][:f.p.NY])
-		}
+		f.out = f.rows(f.out[:0], i, 1)
+		h.Write(f.out)
 		sums = h.Sum(sums)
 	}
 	all, err := f.comm.Gather(ctx, 0, sums)
@@ -213,9 +239,4 @@ func (f *Field) Sum(ctx context.Context) (uint64, error) {
 		h.Write(b)
 	}
 	return h.Sum64(), nil
-}
-
-func (f *Field) hashRow(h hash.Hash64, x []float64) {
-	f.out = mpi.AppendFloat64s(f.out[:0], x)
-	h.Write(f.out)
 }

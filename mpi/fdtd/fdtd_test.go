@@ -45,11 +45,14 @@ func solve(t testing.TB, p Problem, n int) (sum uint64, energy float64, peak flo
 }
 
 func TestSameOnAnyNumberOfRanks(t *testing.T) {
-	for _, p := range []Problem{{40, 33, 90}, {17, 64, 120}, {9, 3, 200}} {
+	for _, p := range []Problem{{NX: 40, NY: 33, Steps: 90}, {NX: 17, NY: 64, Steps: 120}, {NX: 9, NY: 3, Steps: 200}} {
 		want, _, _ := solve(t, p, 1)
 		for n := 2; n <= 9; n++ {
-			if got, _, _ := solve(t, p, n); got != want {
-				t.Errorf("%v on %d ranks: %x, not %x", p, n, got, want)
+			for halo := 1; halo <= 5; halo++ {
+				p.Halo = halo
+				if got, _, _ := solve(t, p, n); got != want {
+					t.Errorf("%v on %d ranks: %x, not %x", p, n, got, want)
+				}
 			}
 		}
 	}
@@ -79,8 +82,8 @@ func TestSumSeesAFault(t *testing.T) {
 
 // The walls conduct, nothing is lost: after the pulse has been sent, the energy stays.
 func TestEnergyIsConserved(t *testing.T) {
-	_, before, peak := solve(t, Problem{60, 60, 150}, 1)
-	_, after, _ := solve(t, Problem{60, 60, 1500}, 1)
+	_, before, peak := solve(t, Problem{NX: 60, NY: 60, Steps: 150}, 1)
+	_, after, _ := solve(t, Problem{NX: 60, NY: 60, Steps: 1500}, 1)
 	if peak == 0 || peak > 10 {
 		t.Errorf("the field is %g at most", peak)
 	}
@@ -101,7 +104,7 @@ func TestSpeed(t *testing.T) {
 	if err := f.Run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	at := func(d int) float64 { return math.Abs(f.ez[(100+1)*p.NY+100+d]) }
+	at := func(d int) float64 { return math.Abs(f.ez[100*p.NY+100+d]) }
 	// 80 steps after the peak of the pulse: 40 cells.
 	if near, far := at(40), at(140*courant+25); near < 1e-3 || far > 1e-9 {
 		t.Errorf("%g at 40 cells, %g beyond the front", near, far)
