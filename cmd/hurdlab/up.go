@@ -29,17 +29,22 @@ type labFlags struct {
 
 func (f *labFlags) register(c *cobra.Command, nodes int) {
 	c.Flags().IntVar(&f.nodes, "nodes", nodes, "how many nodes")
+	c.Flags().IntVar(&f.memory, "memory", 0, "memory of each node in MB; 0 is what the image likes")
+	c.Flags().BoolVar(&f.capture, "pcap", false, "keep all frames of the network, for hurdlab bundle")
+	f.registerImage(c)
+}
+
+// registerImage registers those that say what nodes boot, and how.
+func (f *labFlags) registerImage(c *cobra.Command) {
 	c.Flags().StringVar(&f.image, "image", "mach", "what the nodes boot: mach, debian, debian-amd64, or the FILE of a disk image")
 	c.Flags().StringVar(&f.site, "image-site", os.Getenv("HURDLAB_IMAGE_SITE"), "URL that images of Debian are published under; its default is $HURDLAB_IMAGE_SITE, if that is set")
 	c.Flags().StringArrayVar(&f.keyrings, "keyring", nil, "file with keys that may sign images, instead of Debian's keyrings")
 	c.Flags().BoolVar(&f.unsigned, "image-unsigned", false, "take an image that nobody has signed: the site is trusted")
-	c.Flags().IntVar(&f.memory, "memory", 0, "memory of each node in MB; 0 is what the image likes")
 	c.Flags().StringVar(&f.kernel, "kernel", "", "boot this kernel file instead of Debian's")
 	c.Flags().StringVar(&f.mirror, "mirror", "", "URL of a Debian mirror, for hosts without apt")
 	c.Flags().StringVar(&f.accel, "accel", "auto", "auto, tcg or kvm; auto takes KVM only if it is seen to work")
 	c.Flags().Uint64Var(&f.seed, "seed", 0, "decides what the network's faults do; 0 picks one")
 	c.Flags().DurationVar(&f.bootTimeout, "boot-timeout", 0, "how long a boot may stand still (default: what the image likes)")
-	c.Flags().BoolVar(&f.capture, "pcap", false, "keep all frames of the network, for hurdlab bundle")
 }
 
 // spec is the lab that the flags ask for.

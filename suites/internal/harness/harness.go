@@ -10,10 +10,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path"
-	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -22,8 +18,8 @@ import (
 
 	machimage "hurdlab/images/mach"
 	"hurdlab/lab"
+	"hurdlab/lab/programs"
 	"hurdlab/lab/state"
-	goport "hurdlab/patches/go"
 )
 
 // Main is what a suite's TestMain calls.
@@ -110,61 +106,22 @@ func Guard(l func() *lab.Lab) {
 // Install builds main packages for the nodes and copies each into /bin of
 // every node, or of those named.
 func Install(ctx context.Context, l *lab.Lab, pkgs []string, nodes ...string) error {
-	dir, err := os.MkdirTemp("", "hurdlab-suite-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	if err := Build(ctx, dir, pkgs...); err != nil {
-		return err
-	}
-	for _, n := range l.Nodes() {
-		if len(nodes) > 0 && !slices.Contains(nodes, n.Name()) {
-			continue
-		}
-		for _, pkg := range pkgs {
-			name := path.Base(pkg)
-			if err := n.CopyTo(ctx, filepath.Join(dir, name), "/bin/"+name); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return programs.Install(ctx, l, pkgs, nodes...)
 }
 
 // Build builds main packages for the nodes into the directory dir.
 func Build(ctx context.Context, dir string, pkgs ...string) error {
-	return buildFor(ctx, dir, "build", pkgs)
+	return programs.Build(ctx, dir, pkgs...)
 }
 
 // BuildTests builds the tests of packages for the nodes into the directory
 // dir, each as its name with ".test".
 func BuildTests(ctx context.Context, dir string, pkgs ...string) error {
-	return buildFor(ctx, dir, "test", append([]string{"-c"}, pkgs...))
-}
-
-func buildFor(ctx context.Context, dir, verb string, args []string) error {
-	dirs, err := state.DefaultDirs(os.Getenv)
-	if err != nil {
-		return err
-	}
-	tc, err := goport.Ensure(ctx, goport.Options{CacheDir: dirs.Cache})
-	if err != nil {
-		return err
-	}
-	return build(tc.Command(ctx, append([]string{verb, "-ldflags=-s -w", "-o", dir + string(filepath.Separator)}, args...)...))
+	return programs.BuildTests(ctx, dir, pkgs...)
 }
 
 // BuildHost builds a main package for this host: the reference that a node is
 // compared with. It returns the program's path.
 func BuildHost(ctx context.Context, dir, pkg string) (string, error) {
-	file := filepath.Join(dir, path.Base(pkg))
-	return file, build(exec.CommandContext(ctx, "go", "build", "-o", file, pkg))
-}
-
-func build(cmd *exec.Cmd) error {
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
-	}
-	return nil
+	return programs.BuildHost(ctx, dir, pkg)
 }
