@@ -43,7 +43,7 @@ const small = 64
 func (m *measuring) mpi(ctx context.Context) error {
 	sizes := []string{"0", "64", "1024", "8192", "65536", "262144"}
 	if m.Quick {
-		sizes = []string{"64", "8192"}
+		sizes = []string{"64", "2048"}
 	}
 	n := m.most()
 	var nodes []string
@@ -71,10 +71,10 @@ func (m *measuring) mpi(ctx context.Context) error {
 	if err := run(nodes, grid, "fdtd"); err != nil {
 		return err
 	}
-	if err := run(nodes[:2], fmt.Sprintf("-n %d -rounds %d -sizes %d", m.pick(2, 20), m.pick(1, 9), small), "latency"); err != nil {
+	if err := run(nodes[:2], fmt.Sprintf("-n %d -rounds %d -sizes %d", m.pick(1, 20), m.pick(1, 9), small), "latency"); err != nil {
 		return err
 	}
-	all := fmt.Sprintf("-n %d -rounds %d -sizes %s", m.pick(2, 6), m.pick(1, 5), strings.Join(sizes, ","))
+	all := fmt.Sprintf("-n %d -rounds %d -sizes %s", m.pick(1, 6), m.pick(1, 5), strings.Join(sizes, ","))
 	if err := run(nodes[:2], all, "latency", "bandwidth"); err != nil {
 		return err
 	}

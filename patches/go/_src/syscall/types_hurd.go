@@ -243,6 +243,7 @@ const (
 	MAP_SHARED  = 0x10
 	MAP_PRIVATE = 0
 	MAP_FIXED   = 0x100
+	MAP_FILE    = 0x1
 	MAP_ANON    = 0x2
 )
 
