@@ -1,0 +1,144 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func task(name string, cost float64, needs ...string) *Task {
+	return &Task{Name: name, Needs: needs, Cost: cost}
+}
+
+// Whatever the tasks need, each is run once, after what it needs, and no more than so
+// many at a time.
+func TestOrder(t *testing.T) {
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 0))
+			var tasks []*Task
+			for i := range 1 + r.IntN(40) {
+				x := task(fmt.Sprint(i), r.Float64())
+				for range r.IntN(4) {
+					if i > 0 {
+						x.Needs = append(x.Needs, fmt.Sprint(r.IntN(i)))
+					}
+				}
+				tasks = append(tasks, x)
+			}
+			r.Shuffle(len(tasks), func(i, k int) { tasks[i], tasks[k] = tasks[k], tasks[i] })
+			var mu sync.Mutex
+			ended := make(map[string]bool)
+			running, jobs := 0, 1+r.IntN(4)
+			rep, err := build(tasks, jobs, func(x *Task) (string, error) {
+				mu.Lock()
+				running++
+				if running > jobs {
+					t.Errorf("%d at a time", running)
+				}
+				for _, n := range x.Needs {
+					if !ended[n] {
+						t.Errorf("%s before %s", x.Name, n)
+					}
+				}
+				mu.Unlock()
+				time.Sleep(time.Duration(x.Cost * 1e9))
+				mu.Lock()
+				defer mu.Unlock()
+				running--
+				if ended[x.Name] {
+					t.Errorf("%s twice", x.Name)
+				}
+				ended[x.Name] = true
+				return "n", nil
+			}, false)
+			if err != nil || rep.On["n"] != len(tasks) || len(ended) != len(tasks) {
+				t.Error(rep, err)
+			}
+		})
+	}
+}
+
+// What much waits for is first.
+func TestUrgency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tasks := []*Task{task("a", 1), task("b", 1), task("c", 1), task("long", 1), task("then", 5, "long")}
+		r, err := build(tasks, 2, func(x *Task) (string, error) {
+			time.Sleep(time.Duration(x.Cost * 1e9))
+			return "", nil
+		}, false)
+		if err != nil || r.Took != 6 {
+			t.Error(r, err)
+		}
+	})
+}
+
+func TestBadTasks(t *testing.T) {
+	for name, tasks := range map[string][]*Task{
+		"two of a name": {task("a", 1), task("a", 1)},
+		"a need":        {task("a", 1, "b")},
+		"a cycle":       {task("a", 1, "b"), task("b", 1, "a"), task("c", 1)},
+	} {
+		if _, err := newGraph(tasks); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+// After an error nothing is begun, and what runs is waited for.
+func TestError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := errors.New("bad")
+		other := false
+		_, err := build([]*Task{task("a", 9), task("b", 8), task("c", 7), task("d", 1, "a")}, 2, func(x *Task) (string, error) {
+			switch x.Name {
+			case "a":
+				return "", bad
+			case "b":
+				time.Sleep(time.Second)
+				other = true
+			default:
+				t.Errorf("%s was begun", x.Name)
+			}
+			return "", nil
+		}, false)
+		if !errors.Is(err, bad) || !other {
+			t.Error(err, other)
+		}
+	})
+}
+
+// With the shell.
+func TestRun(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "tasks")
+	write := func(tasks ...*Task) {
+		b, err := json.Marshal(tasks)
+		if err == nil {
+			err = os.WriteFile(file, b, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(&Task{Name: "one", Script: "echo 1 > " + dir + "/one"}, &Task{Name: "two", Needs: []string{"one"}, Script: "cat " + dir + "/one > " + dir + "/two"})
+	r, err := run(file, 4, []string{"env", "REXEC_NODE=node7"}, false)
+	if err != nil || r.On["node7"] != 2 {
+		t.Fatal(r, err)
+	}
+	if b, err := os.ReadFile(dir + "/two"); string(b) != "1\n" {
+		t.Error(string(b), err)
+	}
+	write(&Task{Name: "wrong", Script: "false\ntrue"})
+	if _, err := run(file, 1, nil, false); err == nil || !strings.Contains(err.Error(), "wrong: on here: exit status 1") {
+		t.Error(err)
+	}
+}
