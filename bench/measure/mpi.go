@@ -10,7 +10,7 @@ import (
 	"hurdlab/bench"
 )
 
-var mpi = Part{
+var mpiPart = Part{
 	Name: "mpi", Title: "messages between ranks, and a field solver", MemoryMB: 256, Least: 2,
 	Programs: []string{"hurdlab/suites/programs/mpibench"},
 	measure:  (*measuring).mpi,

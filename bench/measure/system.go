@@ -19,7 +19,7 @@ import (
 // The parts net, fs and page gather what the programs of the suites boot, hurd,
 // remote-mount and remote-exec say, each several times.
 
-var net = Part{
+var netPart = Part{
 	Name: "net", Title: "messages, calls and data between nodes, beside TCP", MemoryMB: 192, Least: 2,
 	Programs: []string{"hurdlab/suites/programs/tcp", "hurdlab/suites/programs/remotebench"},
 	measure:  (*measuring).net,
@@ -124,7 +124,7 @@ func (m *measuring) tcp(ctx context.Context, addr string, rounds int) error {
 	return nil
 }
 
-var fs = Part{
+var fsPart = Part{
 	Name: "fs", Title: "files and programs, here and of other nodes", MemoryMB: 192, Least: 2,
 	Programs: []string{"hurdlab/suites/programs/hurdbench", "hurdlab/suites/programs/remotebench", "hurdlab/suites/programs/rexecbench"},
 	measure:  (*measuring).fs,
@@ -205,7 +205,7 @@ func (m *measuring) fs(ctx context.Context) error {
 	return nil
 }
 
-var page = Part{
+var pagePart = Part{
 	Name: "page", Title: "mapped files of other nodes", MemoryMB: 256, Least: 2,
 	Programs: []string{"hurdlab/suites/programs/tcp", "hurdlab/suites/programs/pagebench"},
 	measure:  (*measuring).page,

@@ -130,7 +130,7 @@ func TestRun(t *testing.T) {
 		}
 	}
 	write(&Task{Name: "one", Script: "echo 1 > " + dir + "/one"}, &Task{Name: "two", Needs: []string{"one"}, Script: "cat " + dir + "/one > " + dir + "/two"})
-	r, err := run(file, 4, []string{"env", "REXEC_NODE=node7"}, false)
+	r, err := run(file, 4, &placement{by: []string{"env", "REXEC_NODE=node7"}}, false)
 	if err != nil || r.On["node7"] != 2 {
 		t.Fatal(r, err)
 	}
@@ -138,7 +138,18 @@ func TestRun(t *testing.T) {
 		t.Error(string(b), err)
 	}
 	write(&Task{Name: "wrong", Script: "false\ntrue"})
-	if _, err := run(file, 1, nil, false); err == nil || !strings.Contains(err.Error(), "wrong: on here: exit status 1") {
+	if _, err := run(file, 1, new(placement), false); err == nil || !strings.Contains(err.Error(), "wrong: on here: exit status 1") {
 		t.Error(err)
+	}
+}
+
+func TestPlacement(t *testing.T) {
+	p := &placement{nodes: []string{"a", "b"}, has: make([]int, 2)}
+	x, done := p.place()
+	y, _ := p.place()
+	done()
+	z, _ := p.place()
+	if x[1] != "a" || y[1] != "b" || z[1] != "a" {
+		t.Error(x, y, z)
 	}
 }

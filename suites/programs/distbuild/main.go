@@ -1,23 +1,29 @@
 // Distbuild runs tasks that depend on each other, several at a time, on this node or
 // wherever a command puts them:
 //
-//	distbuild [-j N] [-by COMMAND] FILE
+//	distbuild [-j N] [-by COMMAND | -on NODE,NODE...] FILE
+//	distbuild -sums DIRECTORY
 //
 // FILE has a JSON array of [Task]. Each is run by the shell when those that it needs
 // have been; with -by "rexec --any", on the node that has the least to do, with the
-// files of this one. When one fails, no more are begun. The last line that it prints is
-// a [Report].
+// files of this one; with -on, by rexec on the node that has the fewest of them. When one fails, no more are begun. The last line that it prints is
+// a [Report]. The second prints checksums of all files of a directory.
 package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -32,13 +38,27 @@ type Report struct {
 func main() {
 	jobs := flag.Int("j", 1, "`tasks` at a time")
 	by := flag.String("by", "", "`command` that runs another one")
+	on := flag.String("on", "", "`nodes` to run tasks on")
+	sums := flag.Bool("sums", false, "print checksums of the files of a directory")
 	verbose := flag.Bool("v", false, "say what has been run, where, and how long it took")
 	flag.Parse()
 	if flag.NArg() != 1 || *jobs < 1 {
 		fmt.Fprintln(os.Stderr, "usage: distbuild [-j N] [-by COMMAND] FILE")
 		os.Exit(2)
 	}
-	r, err := run(flag.Arg(0), *jobs, strings.Fields(*by), *verbose)
+	if *sums {
+		if err := checksums(os.Stdout, flag.Arg(0)); err != nil {
+			fmt.Fprintln(os.Stderr, "distbuild:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	p := &placement{by: strings.Fields(*by)}
+	if *on != "" {
+		p.nodes = strings.Split(*on, ",")
+		p.has = make([]int, len(p.nodes))
+	}
+	r, err := run(flag.Arg(0), *jobs, p, *verbose)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "distbuild:", err)
 		os.Exit(1)
@@ -46,7 +66,7 @@ func main() {
 	json.NewEncoder(os.Stdout).Encode(r)
 }
 
-func run(file string, jobs int, by []string, verbose bool) (*Report, error) {
+func run(file string, jobs int, p *placement, verbose bool) (*Report, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -55,7 +75,7 @@ func run(file string, jobs int, by []string, verbose bool) (*Report, error) {
 	if err := json.Unmarshal(b, &tasks); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return build(tasks, jobs, func(t *Task) (string, error) { return start(t, by) }, verbose)
+	return build(tasks, jobs, p.start, verbose)
 }
 
 // build runs tasks by start, which returns where it has run one.
@@ -111,8 +131,41 @@ func build(tasks []*Task, jobs int, start func(*Task) (string, error), verbose b
 // where is what a task says first: the variable is rexec's.
 const where = "echo ${REXEC_NODE:-here}\nset -e\n"
 
+// A placement is how tasks get to nodes: by a command, or to those that are named.
+type placement struct {
+	by    []string
+	nodes []string
+
+	mu  sync.Mutex
+	has []int // how many tasks a node has
+}
+
+// place returns the command that runs another one, and what is to be called when that
+// has ended.
+func (p *placement) place() (by []string, done func()) {
+	if len(p.nodes) == 0 {
+		return p.by, func() {}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := 0
+	for i := range p.has {
+		if p.has[i] < p.has[at] {
+			at = i
+		}
+	}
+	p.has[at]++
+	return []string{"rexec", p.nodes[at]}, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.has[at]--
+	}
+}
+
 // start runs a task and waits for its end.
-func start(t *Task, by []string) (node string, err error) {
+func (p *placement) start(t *Task) (node string, err error) {
+	by, done := p.place()
+	defer done()
 	args := append(append([]string(nil), by...), "sh", "-c", where+t.Script)
 	cmd := exec.Command(args[0], args[1:]...)
 	var out, stderr bytes.Buffer
@@ -123,4 +176,24 @@ func start(t *Task, by []string) (node string, err error) {
 		return node, fmt.Errorf("on %s: %w\n%s%s", node, err, rest, stderr.String())
 	}
 	return node, nil
+}
+
+// checksums writes the sums of all files below a directory, by name.
+func checksums(w io.Writer, dir string) error {
+	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		h := sha256.New()
+		if _, err := io.Copy(h, f); err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "%x %s\n", h.Sum(nil), name)
+		return nil
+	})
 }
