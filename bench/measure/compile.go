@@ -268,7 +268,7 @@ func (p *plan) directories() []string {
 
 // buildTools builds Go's tools for the nodes into a directory.
 func buildTools(ctx context.Context, tc *goport.Toolchain, dir string) error {
-	cmd := tc.Command(ctx, "build", "-trimpath", "-ldflags=-s -w", "-o", dir+string(filepath.Separator), "cmd/compile", "cmd/asm", "cmd/link", "cmd/pack")
+	cmd := tc.Command(ctx, "build", "-ldflags=-s -w", "-o", dir+string(filepath.Separator), "cmd/compile", "cmd/asm", "cmd/link", "cmd/pack")
 	cmd.Dir = tc.Dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)

@@ -44,10 +44,10 @@ host; leave it alone meanwhile. docs/benchmarks.md says what each figure is.`,
   hurdlab bench mpi compile --nodes 1,2,3
   hurdlab bench net --against bench-20261127-0800/results.json
   hurdlab bench --from results.json --against older.json     # shows, measures nothing`,
-		ValidArgs: names,
-		RunE: func(c *cobra.Command, args []string) error {
+		Args: args(0, -1, "names of benchmarks"), ValidArgs: names,
+		RunE: func(c *cobra.Command, list []string) error {
 			var parts []*measure.Part
-			for _, name := range args {
+			for _, name := range list {
 				p := measure.Find(name)
 				if p == nil {
 					return problem.New(fmt.Sprintf("there is no benchmark %q", name), "there are: "+strings.Join(names, ", "))
