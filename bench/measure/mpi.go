@@ -41,7 +41,7 @@ var linkNames = []string{"tcp", "netmsg", "pager"}
 const small = 64
 
 func (m *measuring) mpi(ctx context.Context) error {
-	sizes := []string{"0", "64", "1024", "8192", "65536", "262144"}
+	sizes := []string{"0", "64", "1024", "8192", "65536"}
 	if m.Quick {
 		sizes = []string{"64", "2048"}
 	}
@@ -67,14 +67,14 @@ func (m *measuring) mpi(ctx context.Context) error {
 		return err
 	}
 	// The solver first: it is what the rest is for.
-	grid := fmt.Sprintf("-rounds %d -fdtd %s", m.pick(1, 7), map[bool]string{true: "128x128x20", false: "2048x512x24"}[m.Quick])
+	grid := fmt.Sprintf("-rounds %d -fdtd %s", m.pick(1, 5), map[bool]string{true: "128x128x20", false: "2048x512x24"}[m.Quick])
 	if err := run(nodes, grid, "fdtd"); err != nil {
 		return err
 	}
 	if err := run(nodes[:2], fmt.Sprintf("-n %d -rounds %d -sizes %d", m.pick(1, 20), m.pick(1, 9), small), "latency"); err != nil {
 		return err
 	}
-	all := fmt.Sprintf("-n %d -rounds %d -sizes %s", m.pick(1, 6), m.pick(1, 5), strings.Join(sizes, ","))
+	all := fmt.Sprintf("-n %d -rounds %d -sizes %s", m.pick(1, 3), m.pick(1, 3), strings.Join(sizes, ","))
 	if err := run(nodes[:2], all, "latency", "bandwidth"); err != nil {
 		return err
 	}
