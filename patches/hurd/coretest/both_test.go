@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	opsFlag  = flag.Int("core.ops", 40_000, "operations of TestSimulation and events of TestRandom")
+	opsFlag  = flag.Int("core.ops", 20_000, "operations of TestSimulation and events of TestRandom")
 	seedFlag = flag.Uint64("core.seed", 1, "their seed")
 )
 

@@ -124,6 +124,7 @@ struct page
   VEC (struct want) queue;	/* in order of arrival (Q1) */
   VEC (struct want) parked;	/* weak: of those who have not returned it (W3) */
   VEC (struct lock *) locks;	/* that are not answered and are about it */
+  VEC (struct client *) lost;	/* precious: who has parted with it during a recall */
 
   coh_data data;		/* the newest, if the store does not have it (D2) */
   uint64_t version;		/* of data */

@@ -284,6 +284,7 @@ free_page (struct page *p)
   vec_free (&p->queue);
   vec_free (&p->parked);
   vec_free (&p->locks);
+  vec_free (&p->lost);
   vec_free (&p->ahead);
   vec_free (&p->ops);
   vec_free (&p->syncs);
@@ -627,6 +628,7 @@ forget (struct coh *o, struct client *c, int lost)
       REMOVE_IF (&p->queue, w, w.c == c);
       REMOVE_IF (&p->parked, w, w.c == c);
       REMOVE_IF (&p->ahead, x, x == c);
+      REMOVE_IF (&p->lost, x, x == c);
       if (lost && held_by (o, p->n, c, &h) && (h & HOLDS_WRITE))
 	for (size_t i = 0; i < p->syncs.n; i++)
 	  {
@@ -1301,6 +1303,13 @@ coh_returned (struct coh *o, coh_client id, int64_t first, const coh_data *data,
       int exact = o->config.order == COH_WEAK || o->config.precious;
       if (kept || (! exact && ! (h & HOLDS_WRITE)))	/* D6 */
 	continue;
+      if (o->config.precious && o->config.order == COH_FIFO && ! dirty && recalled (p, c))
+	{
+	  /* The recall may have found it changed before, and not sent that yet: it is
+	     lost when the recall has ended.  */
+	  vec_push (&p->lost, c);
+	  continue;
+	}
       unhold (o, c, n);
       if (o->config.order != COH_WEAK)
 	continue;
@@ -1347,7 +1356,9 @@ coh_lock_completed (struct coh *o, coh_client id, struct coh_range r)
 	      l->missing++;
 	      continue;
 	    }
-	  if (l->kind == LOCK_READER)
+	  size_t lost = p->lost.n;
+	  REMOVE_IF (&p->lost, x, x == c);
+	  if (l->kind == LOCK_READER && lost == p->lost.n)
 	    hold (o, c, n, h & ~HOLDS_WRITE);
 	  else
 	    unhold (o, c, n);
