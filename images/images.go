@@ -89,6 +89,9 @@ type Machine struct {
 	// FWCfg gives the files offered to the guest through QEMU's firmware
 	// configuration device, by name ("opt/hurdlab/node.json").
 	FWCfg map[string]string
+	// Disk is the file with the machine's disk, of format qcow2 and the machine's own,
+	// and DiskDevice is what QEMU calls it; "" if there is none.
+	Disk, DiskDevice string
 	// Args are further arguments to QEMU.
 	Args []string
 	// User is whom to log in as by SSH, on port 22.

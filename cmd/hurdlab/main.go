@@ -55,10 +55,20 @@ func catalogue(o imageOptions) (images.Catalogue, error) {
 		debian.New("i386", d),
 		debian.New("amd64", d),
 	}
+	kept, err := keptImages(o.stateDir).Images(d)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, kept...)
 	if o.file != "" {
 		list = append(list, debian.File(o.file, d))
 	}
 	return list, nil
+}
+
+// keptImages are those that were made of nodes.
+func keptImages(stateDir string) debian.Store {
+	return debian.Store{Dir: filepath.Join(stateDir, ".images")}
 }
 
 // An app is what the verbs share.

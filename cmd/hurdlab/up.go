@@ -36,7 +36,7 @@ func (f *labFlags) register(c *cobra.Command, nodes int) {
 
 // registerImage registers those that say what nodes boot, and how.
 func (f *labFlags) registerImage(c *cobra.Command) {
-	c.Flags().StringVar(&f.image, "image", "mach", "what the nodes boot: mach, debian, debian-amd64, or the FILE of a disk image")
+	c.Flags().StringVar(&f.image, "image", "mach", "what the nodes boot: mach, debian, debian-amd64, what hurdlab patch has made, or the FILE of a disk image")
 	c.Flags().StringVar(&f.site, "image-site", os.Getenv("HURDLAB_IMAGE_SITE"), "URL that images of Debian are published under; its default is $HURDLAB_IMAGE_SITE, if that is set")
 	c.Flags().StringArrayVar(&f.keyrings, "keyring", nil, "file with keys that may sign images, instead of Debian's keyrings")
 	c.Flags().BoolVar(&f.unsigned, "image-unsigned", false, "take an image that nobody has signed: the site is trusted")

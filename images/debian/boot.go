@@ -166,6 +166,7 @@ func (p *parts) machine(disk string, id images.Identity) (*images.Machine, error
 		MemoryMB: memory,
 		CPUs:     1, // the kernel's drivers are for one
 		NIC:      "virtio-net-pci",
+		Disk:     disk, DiskDevice: "ide0-hd0",
 		Args: []string{
 			// Go programs take their randomness from RDRAND.
 			"-cpu", "qemu32,+rdrand",

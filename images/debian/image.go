@@ -69,6 +69,7 @@ type image struct {
 	opt     Options
 	release *download.Release // or
 	file    string
+	about   string // of a kept one
 
 	mu       sync.Mutex
 	prepared *parts
@@ -84,6 +85,9 @@ type parts struct {
 func (m *image) Name() string { return m.name }
 
 func (m *image) Describe() string {
+	if m.about != "" {
+		return m.about
+	}
 	if m.release == nil {
 		return "a GNU/Hurd in a disk image of yours"
 	}

@@ -27,11 +27,20 @@ func (d Dir) Lock() (*Lock, error) {
 	if err := os.MkdirAll(filepath.Dir(d.lockPath()), 0o700); err != nil {
 		return nil, fmt.Errorf("lock lab %s: %w", d.Name, err)
 	}
-	// The file is never removed: a lock on a name that means another file by
-	// now would be worth nothing.
-	f, err := os.OpenFile(d.lockPath(), os.O_RDWR|os.O_CREATE, 0o600)
+	l, err := LockFile(d.lockPath())
+	if err != nil && !errors.Is(err, ErrLocked) {
+		err = fmt.Errorf("lock lab %s: %w", d.Name, err)
+	}
+	return l, err
+}
+
+// LockFile takes a lock that a file stands for, which is made if it is not there and
+// never removed: a lock on a name that means another file by now would be worth
+// nothing. If somebody has it, that is ErrLocked.
+func LockFile(file string) (*Lock, error) {
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("lock lab %s: %w", d.Name, err)
+		return nil, err
 	}
 	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, wholeFile())
 	if err != nil {
@@ -39,7 +48,7 @@ func (d Dir) Lock() (*Lock, error) {
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 			return nil, ErrLocked
 		}
-		return nil, fmt.Errorf("lock lab %s: %w", d.Name, err)
+		return nil, err
 	}
 	return &Lock{f}, nil
 }

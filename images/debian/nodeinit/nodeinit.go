@@ -75,7 +75,9 @@ func Parse(b []byte) (*Config, error) {
 func Run(ctx context.Context, c *Config, args []string, console io.Writer) error {
 	fmt.Fprintln(console, MarkInit)
 	sys := &system{console: console, ended: make(chan end)}
+	// A boot that stops is found by the last line on the console.
 	for _, argv := range c.First {
+		sys.Logf("%s", strings.Join(argv, " "))
 		if err := sys.command(ctx, argv, os.Environ()).Run(); err != nil {
 			sys.Logf("%s: %v", strings.Join(argv, " "), err)
 		}
@@ -86,6 +88,7 @@ func Run(ctx context.Context, c *Config, args []string, console io.Writer) error
 		}
 	}
 	if c.Network != "" {
+		sys.Logf("open %s", c.Network)
 		f, err := os.Open(c.Network)
 		if err != nil {
 			return fmt.Errorf("network: %w", err)

@@ -111,6 +111,7 @@ const (
 
 	_HOST_BASIC_INFO   = 1
 	_THREAD_BASIC_INFO = 1
+	_TH_STATE_RUNNING  = 1
 	_RB_AUTOBOOT       = 0
 
 	machMaxMilliseconds = 1<<31 - 1
@@ -123,7 +124,8 @@ const (
 	hostBasicInfoCount = 5 // fields of host_basic_info
 	hostBasicInfoCPUs  = 1 // avail_cpus
 
-	threadBasicInfoCount = 13 // fields that all kernels have
+	threadBasicInfoCount    = 13 // fields that all kernels have
+	threadBasicInfoRunState = 7
 
 	// Of vm_statistics, in pages.
 	vmStatisticsFree     = 1

@@ -67,8 +67,8 @@ func profileThread(mp *m, period int64) {
 	}
 	t, ok := threadTime(thread)
 	n := (t - mp.profiled) / period
-	if !ok || n <= 0 {
-		return
+	if !ok || n <= 0 || !threadRuns(thread) {
+		return // what it has run counts when it does again
 	}
 	mp.profiled += n * period
 	// Whoever is stopped does not have this lock, or others of those that
