@@ -461,6 +461,14 @@ func TestQuick(t *testing.T) {
 	}
 }
 
+// The house's own series is one.
+func TestHouseSeries(t *testing.T) {
+	list, err := parseSeries(os.DirFS("../../patches/hurd"))
+	if err != nil || len(list) == 0 {
+		t.Fatalf("%v %v", list, err)
+	}
+}
+
 func TestWhyNot(t *testing.T) {
 	for _, test := range []struct{ want, file, why string }{
 		{"a\nb", "a\nc\n", `line 2 is "c", and the patch wants "b"`},
