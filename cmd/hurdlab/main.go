@@ -11,11 +11,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"hurdlab/images"
-	"hurdlab/images/debian"
+	allimages "hurdlab/images/catalogue"
 	machimage "hurdlab/images/mach"
 	"hurdlab/lab"
 	"hurdlab/lab/problem"
@@ -46,29 +45,10 @@ func catalogue(o imageOptions) (images.Catalogue, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := debian.Options{
-		CacheDir: o.cacheDir, Source: source, Lock: filepath.Join(o.stateDir, "images.lock"),
-		Site: o.site, Keyrings: o.keyrings, Unsigned: o.unsigned, Kernel: o.kernel, Mirror: o.mirror,
-	}
-	list := images.Catalogue{
-		machimage.New(machimage.Options{CacheDir: o.cacheDir, Source: source, Kernel: o.kernel, Mirror: o.mirror}),
-		debian.New("i386", d),
-		debian.New("amd64", d),
-	}
-	kept, err := keptImages(o.stateDir).Images(d)
-	if err != nil {
-		return nil, err
-	}
-	list = append(list, kept...)
-	if o.file != "" {
-		list = append(list, debian.File(o.file, d))
-	}
-	return list, nil
-}
-
-// keptImages are those that were made of nodes.
-func keptImages(stateDir string) debian.Store {
-	return debian.Store{Dir: filepath.Join(stateDir, ".images")}
+	return allimages.New(allimages.Options{
+		CacheDir: o.cacheDir, StateDir: o.stateDir, Source: source, File: o.file, Kernel: o.kernel, Mirror: o.mirror,
+		Site: o.site, Keyrings: o.keyrings, Unsigned: o.unsigned,
+	})
 }
 
 // An app is what the verbs share.

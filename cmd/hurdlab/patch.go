@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	allimages "hurdlab/images/catalogue"
 	"hurdlab/images/debian"
 	machimage "hurdlab/images/mach"
 	"hurdlab/lab"
@@ -109,7 +110,7 @@ That is for nodes without apt, whose Hurd was built elsewhere.`,
 					if err != nil {
 						return err
 					}
-					return keptImages(dirs.State).Put(ctx, debian.Kept{Name: name, Made: time.Now(), From: l.Spec().Image, About: about}, used, disk)
+					return allimages.Kept(dirs.State).Put(ctx, debian.Kept{Name: name, Made: time.Now(), From: l.Spec().Image, About: about}, used, disk)
 				}
 			}
 			err = job.Run(c.Context())

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"hurdlab/images"
+	allimages "hurdlab/images/catalogue"
 	"hurdlab/lab"
 	"hurdlab/lab/problem"
 )
@@ -64,11 +64,10 @@ func (f *labFlags) spec(a *app) (lab.Spec, error) {
 		site: f.site, keyrings: f.keyrings, unsigned: f.unsigned,
 	}
 	name := f.image
-	if strings.ContainsRune(name, filepath.Separator) {
-		if name, err = filepath.Abs(name); err != nil {
-			return lab.Spec{}, err
-		}
-		o.file = name
+	if file, ok, err := allimages.File(name); err != nil {
+		return lab.Spec{}, err
+	} else if ok {
+		name, o.file = file, file
 	}
 	image, err := a.image(name, o)
 	if err != nil {

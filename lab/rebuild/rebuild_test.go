@@ -318,7 +318,7 @@ func TestPatch(t *testing.T) {
 }
 
 // all: each takes some 100 ms of the processor.
-var all = flag.Bool("all", false, "cut off at every operation, not at every eleventh")
+var all = flag.Bool("all", false, "cut off at every operation, not at every nineteenth")
 
 // Wherever it is cut off, a second run ends as if there had been one.
 func TestInterrupted(t *testing.T) {
@@ -360,7 +360,7 @@ func TestInterrupted(t *testing.T) {
 			if count < 10 {
 				t.Fatalf("%d operations: %v", count, wantErr)
 			}
-			stride := 11
+			stride := 19
 			if *all {
 				stride = 1
 			}

@@ -67,6 +67,7 @@ var _ = Describe("a file of another node", func() {
 	}, SpecTimeout(5*time.Minute))
 
 	It("is not run by who may not", func(ctx SpecContext) {
+		nodes.NeedUsers(ctx, 1)
 		on(ctx, 2, "cp /bin/remoteprog /tmp/secret; chmod 700 /tmp/secret")
 		r := nodes.Try(ctx, 1, "su user -c '/n/node2/tmp/secret say'")
 		Expect(r.Ok()).To(BeFalse())
@@ -148,6 +149,7 @@ var _ = Describe("rexec", func() {
 	}, SpecTimeout(5*time.Minute))
 
 	It("runs as the user who asks", func(ctx SpecContext) {
+		nodes.NeedUsers(ctx, 1)
 		Expect(on(ctx, 1, "su user -c 'rexec node2 remoteprog say' | tail -n 2")).To(Equal("uid 1000\nX=\n"))
 		Expect(on(ctx, 1, "su user -c 'rexec --root=there node2 sh -c \"id -u; echo x > /tmp/users; stat -c %u /tmp/users; rm /tmp/users\"'")).To(Equal("1000\n1000\n"))
 		r := nodes.Try(ctx, 1, "su user -c 'rexec --root=there node2 ls /root'")

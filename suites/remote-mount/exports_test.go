@@ -81,6 +81,7 @@ var _ = Describe("an export", Ordered, ContinueOnFailure, func() {
 	}, SpecTimeout(3*time.Minute))
 
 	It("is used as who the policy says, by those who have a rule", func(ctx SpecContext) {
+		nodes.NeedUsers(ctx, 1)
 		// 1000 there is 1500 here.
 		Expect(on(ctx, 1, "su user -c 'cat /tmp/exp/m/mine /tmp/exp/m/ours; echo new > /tmp/exp/m/open/user; cat /tmp/exp/m/open/user'")).To(Equal("mine\nours\nnew\n"))
 		Expect(on(ctx, 2, "stat -c %u /tmp/exp/music/open/user")).To(Equal("1500\n"))

@@ -110,6 +110,7 @@ var _ = Describe("a mount", func() {
 	}, SpecTimeout(90*time.Minute))
 
 	It("lets in the user as whom they are, and no further", func(ctx SpecContext) {
+		nodes.NeedUsers(ctx, 1)
 		on(ctx, 2, "rm -rf /tmp/u; mkdir /tmp/u; chmod 777 /tmp/u; echo secret > /tmp/u/root; chmod 600 /tmp/u/root")
 		Expect(on(ctx, 1, "su user -c 'echo mine > /n/node2/tmp/u/user; cat /n/node2/tmp/u/user'")).To(Equal("mine\n"))
 		Expect(on(ctx, 2, "stat -c %u /tmp/u/user")).To(Equal("1000\n"))

@@ -16,6 +16,8 @@ import (
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
 
+	"hurdlab/images"
+	"hurdlab/images/catalogue"
 	machimage "hurdlab/images/mach"
 	"hurdlab/lab"
 	"hurdlab/lab/programs"
@@ -59,13 +61,38 @@ func Start(ctx context.Context, spec lab.Spec) (*lab.Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec.Image = machimage.New(machimage.Options{CacheDir: dirs.Cache, Source: source})
+	if spec.Image, err = chosen(catalogue.Options{CacheDir: dirs.Cache, StateDir: dirs.State, Source: source}); err != nil {
+		return nil, err
+	}
+	if os.Getenv(catalogue.TestEnv) != "" {
+		spec.MemoryMB = 0 // suites know what is enough for mach
+	}
 	if spec.Name == "" {
 		spec.Name = fmt.Sprintf("test-%d", os.Getpid())
 	}
 	spec.Leashed = true
 	spec.Watch = report
 	return lab.Up(ctx, spec)
+}
+
+// chosen is the image that the user asks for: hurdlab test --image.
+func chosen(o catalogue.Options) (images.Image, error) {
+	name := os.Getenv(catalogue.TestEnv)
+	if name == "" {
+		name = "mach"
+	}
+	file, ok, err := catalogue.File(name)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		name, o.File = file, file
+	}
+	list, err := catalogue.New(o)
+	if err != nil {
+		return nil, err
+	}
+	return list.Find(name)
 }
 
 // report tells of the steps that end, so that the log of a first run, which

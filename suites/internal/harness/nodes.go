@@ -28,6 +28,21 @@ func NeedHurd(l *lab.Lab) {
 	}
 }
 
+// NeedFile skips the spec if a node has no file that it is about, and says what that
+// means.
+func (n Nodes) NeedFile(ctx context.Context, node int, file, without string) {
+	ginkgo.GinkgoHelper()
+	if !n.Try(ctx, node, "ls -d "+file).Ok() {
+		ginkgo.Skip(fmt.Sprintf("node%d has no %s: %s", node, file, without))
+	}
+}
+
+// NeedUsers skips the spec if nobody can become another user on a node.
+func (n Nodes) NeedUsers(ctx context.Context, node int) {
+	ginkgo.GinkgoHelper()
+	n.NeedFile(ctx, node, "/servers/password", "nobody becomes another user there")
+}
+
 // On runs a script that is to succeed, and returns its output.
 func (n Nodes) On(ctx context.Context, node int, script string) string {
 	ginkgo.GinkgoHelper()
