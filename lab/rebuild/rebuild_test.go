@@ -38,7 +38,7 @@ const countScript = `#!/bin/sh
 read n < "$FAKE/count"
 n=$((n+1))
 echo $n > "$FAKE/count"
-if [ $n = "$CUT" ]; then kill -KILL $PPID; exit 1; fi
+if [ "$CUT" != 0 ] && [ $n -ge "$CUT" ]; then kill -KILL $TOP $PPID; exit 1; fi
 `
 
 var fakes = map[string]string{
@@ -158,12 +158,12 @@ func (n *fakeNode) Run(ctx context.Context, script string, out io.Writer) (int, 
 	if n.down {
 		return 0, errors.New("the node is down")
 	}
-	cmd := exec.Command("/bin/sh", "-c", script)
+	cmd := exec.Command("/bin/sh", "-c", "export TOP=$$\n"+script)
 	cmd.Env = []string{"PATH=" + n.path("bin"), "FAKE=" + n.dir, "CUT=" + strconv.Itoa(n.cut)}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = n.dir, out, out
 	err := cmd.Run()
 	b, _ := os.ReadFile(n.path("count"))
-	if strings.TrimSpace(string(b)) == strconv.Itoa(n.cut) {
+	if k, _ := strconv.Atoi(strings.TrimSpace(string(b))); n.cut != 0 && k >= n.cut {
 		n.cancel()
 		return 0, errCut
 	}
