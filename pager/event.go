@@ -61,6 +61,8 @@ func controlOf(event any) mach.Port {
 		return e.Control
 	case mach.PagerLockCompleted:
 		return e.Control
+	case mach.PagerSupplyCompleted:
+		return e.Control
 	case dataReturn:
 		return e.control
 	}

@@ -303,7 +303,7 @@ type detachBy struct{ control mach.Port }
 // send queues a message to the object. mu is held.
 func (k *fakeKernel) send(e any) {
 	switch e := e.(type) {
-	case mach.PagerDataRequest, mach.PagerDataUnlock, mach.PagerLockCompleted, dataReturn:
+	case mach.PagerDataRequest, mach.PagerDataUnlock, mach.PagerLockCompleted, mach.PagerSupplyCompleted, dataReturn:
 		k.w.add(controlOf(e))
 	case detachBy:
 		k.w.add(e.control)
@@ -507,13 +507,21 @@ func (k *fakeKernel) told(control mach.Port, m any) {
 	}
 	switch m := m.(type) {
 	case MsgSupply:
+		done := mach.PagerSupplyCompleted{Control: control, Offset: uintptr(m.Offset), Length: uintptr(len(m.Data))}
 		for at := 0; at < len(m.Data); at += PageSize {
 			p := (m.Offset + int64(at)) / PageSize
+			if k.pages[p] != nil && m.Reply.Valid() {
+				done.Result, done.ErrorOffset = mach.KernMemoryPresent, uintptr(p*PageSize)
+				break
+			}
 			delete(k.asked, p)
 			if k.pages[p] == nil {
 				k.supplied++
 				k.pages[p] = &fakePage{data: slices.Clone(m.Data[at : at+PageSize]), locked: m.Forbid&mach.ProtWrite != 0}
 			}
+		}
+		if m.Reply.Valid() {
+			k.send(done)
 		}
 	case MsgError:
 		for p := m.Offset / PageSize; p < (m.Offset+m.Length)/PageSize; p++ {

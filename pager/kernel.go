@@ -40,6 +40,7 @@ type (
 		Data     []byte // pages, in memory of their own
 		Forbid   mach.Prot
 		Precious bool
+		Reply    mach.Port // a receive right of this task, or null
 	}
 	MsgLock struct {
 		Offset, Length int64
@@ -83,7 +84,7 @@ func (Mach) Send(control mach.Port, msg any) (wait func(context.Context) error, 
 		m.PutMemory(mach.Byte, uint64(vmem.Addr(data)), len(data), true)
 		m.PutInt32(int32(x.Forbid))
 		m.PutBool(x.Precious)
-		m.PutRight(mach.Null, mach.MakeSendOnce)
+		putReply(m, x.Reply)
 	case MsgLock:
 		blocks = true
 		mach.Reset(m, 2044)
@@ -92,13 +93,7 @@ func (Mach) Send(control mach.Port, msg any) (wait func(context.Context) error, 
 		m.PutInt32(int32(x.Return))
 		m.PutBool(x.Flush)
 		m.PutInt32(int32(x.Forbid))
-		// A send right, not one to send once: the answer then goes the way of all that
-		// the kernel says about the object, and overtakes none of it.
-		if x.Reply.Valid() {
-			m.PutRight(x.Reply, mach.MakeSend)
-		} else {
-			m.PutRight(mach.Null, mach.MakeSendOnce)
-		}
+		putReply(m, x.Reply)
 	case MsgError:
 		mach.Reset(m, 2090)
 		m.PutWord(uint64(x.Offset))
@@ -117,6 +112,16 @@ func (Mach) Send(control mach.Port, msg any) (wait func(context.Context) error, 
 		vmem.Memory{}.Free(data)
 	}
 	return nil, err
+}
+
+// putReply puts in where an answer is to come: a send right, not one to send once, so that
+// it goes the way of all that the kernel says about the object, and overtakes none of it.
+func putReply(m *mach.Message, p mach.Port) {
+	if p.Valid() {
+		m.PutRight(p, mach.MakeSend)
+	} else {
+		m.PutRight(mach.Null, mach.MakeSendOnce)
+	}
 }
 
 // Copy copies a message's memory.

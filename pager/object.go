@@ -43,6 +43,9 @@ const (
 	maxJobs = 4
 	// maxLoad is how many pages are asked of the store at a time.
 	maxLoad = 32
+	// arrival is how long a kernel may take to say that it has got a page, before that is
+	// called back nevertheless.
+	arrival = 2 * time.Second
 	// maxBehind is how many messages of a kernel wait for the memory of one.
 	maxBehind = 256
 )
@@ -100,7 +103,7 @@ func (p *Pager) NewObject(c ObjectConfig) *Object {
 	}
 	o.core = coherence.New(coherence.Config{
 		Pages: o.pages, Attributes: o.attributes(c.NoCache), Cluster: c.Cluster, ReadAhead: c.ReadAhead,
-		Hold: coherence.Tick(c.Hold / time.Millisecond), Answer: coherence.Tick(p.config.Answer / time.Millisecond),
+		Hold: coherence.Tick(c.Hold / time.Millisecond), Acks: true, Arrival: coherence.Tick(arrival / time.Millisecond), Answer: coherence.Tick(p.config.Answer / time.Millisecond),
 		Reserve: c.Reserve,
 	})
 	return o
@@ -235,7 +238,7 @@ func (o *Object) handle(p *objectPort, event any) {
 		}
 		// What it has returned before is taken first.
 		o.later(c, e)
-	case mach.PagerDataRequest, mach.PagerDataUnlock, mach.PagerLockCompleted, dataReturn:
+	case mach.PagerDataRequest, mach.PagerDataUnlock, mach.PagerLockCompleted, mach.PagerSupplyCompleted, dataReturn:
 		c := o.names[controlOf(event)]
 		if c == nil || c.port != p {
 			o.mu.Unlock()
@@ -355,6 +358,14 @@ func (o *Object) take(c *client, event any) {
 	case mach.PagerLockCompleted:
 		o.count.completed.Add(1)
 		o.core.LockCompleted(c.id, rangeOf(e.Offset, e.Length))
+	case mach.PagerSupplyCompleted:
+		o.count.taken.Add(1)
+		r := rangeOf(e.Offset, e.Length)
+		taken := r.N
+		if e.Result != mach.KernSuccess {
+			taken = min(max(int64(e.ErrorOffset)/PageSize-r.First, 0), r.N)
+		}
+		o.core.Supplied(c.id, r, taken)
 	case dataReturn:
 		if e.n <= 0 || e.n%PageSize != 0 || e.offset%PageSize != 0 {
 			o.pager.config.Kernel.Free(e.addr, e.n)
@@ -587,11 +598,15 @@ func (o *Object) supplyPart(a coherence.Supply, first int64, data []coherence.Da
 		// worse than that it has lost them.
 		o.pager.config.Log("pager: %v", err)
 		o.tell(a.Client, MsgError{first * PageSize, int64(n) * PageSize, mach.KernResourceShortage})
+		o.core.Unsupplied(a.Client, coherence.Range{First: first, N: int64(n)})
 		return
 	}
 	m := MsgSupply{Offset: first * PageSize, Data: b, Precious: a.Precious}
 	if a.Forbid == coherence.ForbidWrite {
 		m.Forbid = mach.ProtWrite
+	}
+	if a.Ack && c != nil {
+		m.Reply = c.port.port.Name()
 	}
 	o.count.supplied.Add(n)
 	if c != nil {
@@ -822,6 +837,7 @@ type Stats struct {
 	Most     uint64 // supplied to one client
 	Returned uint64 // pages
 	Locks    uint64 // requests to kernels
+	Taken    uint64 // supplies that kernels said to have taken
 	Failed   uint64 // errors that kernels were told
 	Cut      uint64 // kernels that were cut off
 	Lost     uint64 // pages that were returned in memory that could not be read
@@ -844,7 +860,7 @@ func (o *Object) Stats() Stats {
 	c := &o.count
 	s := Stats{
 		Requests: c.requests.Load(), Unlocks: c.unlocks.Load(), Supplied: c.supplied.Load(), Returned: c.returned.Load(),
-		Locks: c.locks.Load(), Failed: c.failed.Load(), Cut: c.cut.Load(), Lost: c.lost.Load(), Loaded: c.loaded.Load(), Stored: c.stored.Load(),
+		Locks: c.locks.Load(), Taken: c.taken.Load(), Failed: c.failed.Load(), Cut: c.cut.Load(), Lost: c.lost.Load(), Loaded: c.loaded.Load(), Stored: c.stored.Load(),
 		Waited: c.waited.Load(), Ignored: c.ignored.Load(),
 	}
 	o.mu.Lock()
@@ -865,7 +881,7 @@ func (s Stats) String() string {
 		n    uint64
 	}{
 		{"clients", uint64(s.Clients)}, {"requests", s.Requests}, {"unlocks", s.Unlocks}, {"supplied", s.Supplied}, {"most", s.Most},
-		{"returned", s.Returned}, {"locks", s.Locks}, {"failed", s.Failed}, {"cut", s.Cut}, {"lost", s.Lost}, {"loaded", s.Loaded},
+		{"returned", s.Returned}, {"locks", s.Locks}, {"taken", s.Taken}, {"failed", s.Failed}, {"cut", s.Cut}, {"lost", s.Lost}, {"loaded", s.Loaded},
 		{"stored", s.Stored}, {"waited", s.Waited}, {"ignored", s.Ignored},
 	} {
 		fmt.Fprintf(&b, "%s %d\n", x.name, x.n)

@@ -108,6 +108,7 @@ type counters struct {
 	requests, unlocks, supplied, failed   atomic.Uint64 // supplied: pages
 	returned, locks, completed, cut, lost atomic.Uint64 // returned, lost: pages
 	loaded, stored, waited, ignored       atomic.Uint64 // loaded, stored: pages
+	taken                                 atomic.Uint64 // messages
 }
 
 // A Store is what has the pages of an object when no kernel has them. It is asked by

@@ -4,6 +4,7 @@
 package scripts
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +14,9 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 )
+
+// ErrSkip is returned for a script that is not for the core that is tested.
+var ErrSkip = errors.New("the script is not for this core")
 
 // A World is what a script is about: Line does what a line says, and writes what comes of
 // it to Out.
@@ -30,7 +34,9 @@ func Run(t *testing.T, begin func(*datadriven.TestData) (World, error)) {
 			switch d.Cmd {
 			case "begin":
 				var err error
-				if w, err = begin(d); err != nil {
+				if w, err = begin(d); errors.Is(err, ErrSkip) {
+					t.Skip()
+				} else if err != nil {
 					d.Fatalf(t, "%v", err)
 				}
 			case "then":

@@ -33,8 +33,10 @@ type (
 		Client     Client
 		Attributes Attributes
 	}
-	// Supply is memory_object_data_supply of pages from First on. No answer is
-	// wanted. The data stays the object's and is not used after the action is
+	// Supply is memory_object_data_supply of pages from First on. If Ack, its answer
+	// (memory_object_supply_completed) must come to the port that all other messages of the
+	// client come to, and goes to [Object.Supplied]; it may be done in parts, in order,
+	// each of which is answered. One that cannot be done: [Object.Unsupplied]. The data stays the object's and is not used after the action is
 	// done, unless it is Final: then it is the caller's, who may give the memory
 	// itself away.
 	Supply struct {
@@ -44,8 +46,11 @@ type (
 		Forbid   Forbid // ForbidNothing or ForbidWrite
 		Precious bool
 		Final    bool
+		Ack      bool
+		ahead    bool
 	}
-	// Lock is memory_object_lock_request. If Reply, the answer must come to the port that
+	// Lock is memory_object_lock_request: a recall, or the right to write (Forbid is
+	// ForbidNothing, and nothing is returned). If Reply, the answer must come to the port that
 	// all other messages of the client come to, and goes to [Object.LockCompleted].
 	Lock struct {
 		Client Client

@@ -25,8 +25,8 @@ func (o *Object) advance(p *page) {
 	o.advanceSyncs(p)
 	if p.fresh != nil && len(p.queue) == 0 {
 		for _, c := range p.ahead {
-			if o.undisturbed(p.n, c) && !p.recalls() && p.data == nil {
-				o.supply(c, p.n, p.fresh, ForbidWrite, false)
+			if o.undisturbed(p.n, c) && len(c.coming) < maxComing && !p.recalls() && p.data == nil {
+				o.supply(c, p.n, p.fresh, ForbidWrite, false, false, true)
 			}
 		}
 		p.ahead = nil
@@ -85,13 +85,17 @@ func (o *Object) serve(p *page) bool {
 		}
 		return false
 	}
+	ack := o.contended(p, w)
 	if w.kind == wantUnlock {
 		if how&holdsWrite == 0 {
 			o.hold(c, p.n, how|holdsWrite)
 			o.changed(p)
 		}
-		o.do(Lock{Client: c.id, Range: Range{p.n, 1}, Forbid: ForbidNothing}) // G4
-		o.stamp(p)
+		if ack {
+			o.await(&lock{c: c, r: Range{p.n, 1}, kind: lockGrant})
+		}
+		o.do(Lock{Client: c.id, Range: Range{p.n, 1}, Forbid: ForbidNothing, Reply: ack}) // G4
+		o.stamp(p, c, ack)
 		o.pop(p)
 		return true
 	}
@@ -104,17 +108,25 @@ func (o *Object) serve(p *page) bool {
 		return false
 	}
 	if w.kind == wantWrite {
-		o.supply(c, p.n, d, ForbidNothing, w.doubt) // G3
+		o.supply(c, p.n, d, ForbidNothing, w.doubt, ack, false) // G3
 		o.changed(p)
 	} else {
-		o.supply(c, p.n, d, ForbidWrite, w.doubt)
+		o.supply(c, p.n, d, ForbidWrite, w.doubt, ack, false)
 		if p.data == nil && !w.asked { // somebody else's load: what is around it is for this one as well
 			o.loadFor(c, p.n, o.around(c, p.n))
 		}
 	}
-	o.stamp(p)
+	o.stamp(p, c, ack)
 	o.pop(p)
 	return true
+}
+
+// contended reports whether others want what is about to be granted, so that it may be
+// called back as soon as it has been sent (P2).
+func (o *Object) contended(p *page, w *want) bool {
+	return o.config.Hold > 0 && o.config.Acks && (w.recalled || slices.ContainsFunc(p.queue, func(x want) bool {
+		return x.c != w.c && (x.kind != wantRead || w.kind != wantRead)
+	}))
 }
 
 // recall calls the page back from those who are in the way of a want, and reports
@@ -142,7 +154,8 @@ func (o *Object) recall(p *page, w *want, how holder) bool {
 	if !some {
 		return false
 	}
-	if others && o.until[p.n] > o.now { // P2
+	w.recalled = w.recalled || others
+	if others && o.holds[p.n].until > o.now { // P2
 		p.held = true
 		return true
 	}
@@ -186,10 +199,7 @@ func (o *Object) lock(kind lockKind, c *client, pages ...*page) {
 		if o.config.Order == Weak { // W2
 			a.Return = ReturnAll
 		}
-		if len(c.locks) == 0 {
-			c.since = o.now
-		}
-		c.locks = append(c.locks, l)
+		o.await(l)
 		for _, p := range pages[:k] {
 			p.locks = append(p.locks, l)
 		}
@@ -198,12 +208,50 @@ func (o *Object) lock(kind lockKind, c *client, pages ...*page) {
 	}
 }
 
-// stamp begins the minimum hold of a page that somebody has asked for and got.
-func (o *Object) stamp(p *page) {
-	if o.config.Hold > 0 {
-		g := grant{p.n, o.now + o.config.Hold}
-		o.recent = append(o.recent, g)
-		o.until[p.n] = g.until
+// await notes a lock that is to be answered.
+func (o *Object) await(l *lock) {
+	if len(l.c.locks) == 0 {
+		l.c.since = o.now
+	}
+	l.c.locks = append(l.c.locks, l)
+}
+
+// stamp begins the minimum hold of a page that somebody has asked for and got: now, or,
+// with ack, when the client says that it has it.
+func (o *Object) stamp(p *page, c *client, ack bool) {
+	switch {
+	case o.config.Hold <= 0:
+	case ack:
+		g := grant{p.n, o.now + o.config.Arrival}
+		o.arriving = append(o.arriving, g)
+		o.holds[p.n] = hold{g.until, c.id}
+	default:
+		o.keep(p.n)
+	}
+}
+
+// keep has who has a page keep it for the minimum time from now on.
+func (o *Object) keep(n int64) {
+	g := grant{n, o.now + o.least}
+	i, _ := slices.BinarySearchFunc(o.recent, g, func(x, y grant) int {
+		if x.until <= y.until {
+			return -1
+		}
+		return 1
+	})
+	o.recent = slices.Insert(o.recent, i, g)
+	o.holds[n] = hold{until: g.until}
+}
+
+// used says whether a page that was called back from who had asked to write to it, for
+// another, had been changed: if not, it was there for too short a time.
+func (o *Object) used(changed bool) {
+	switch {
+	case !o.config.Acks:
+	case changed:
+		o.least = max(o.config.Hold, o.least-max(1, o.least/32))
+	default:
+		o.least = min(2*o.least, 50*o.config.Hold)
 	}
 }
 

@@ -23,6 +23,10 @@ func (o *Object) Clone() *Object {
 			z.c = &y
 			locks[l], y.locks[i] = &z, &z
 		}
+		y.coming = slices.Clone(c.coming)
+		for i, x := range y.coming {
+			y.coming[i].lock = locks[x.lock]
+		}
 	}
 	x.slots = make([]*client, len(o.slots))
 	for i, c := range o.slots {
@@ -72,8 +76,8 @@ func (o *Object) Clone() *Object {
 		x.active[n] = &y
 	}
 	x.touched = nil
-	x.recent = slices.Clone(o.recent)
-	x.until = maps.Clone(o.until)
+	x.recent, x.arriving = slices.Clone(o.recent), slices.Clone(o.arriving)
+	x.holds = maps.Clone(o.holds)
 	x.actions, x.discards = slices.Clone(o.actions), slices.Clone(o.discards)
 	return &x
 }

@@ -113,6 +113,11 @@ type Config struct {
 	// Hold is how long a client that has asked for a page keeps it although others
 	// ask for it (P2).
 	Hold Tick
+	// Acks says that clients can be asked to say that they have taken a supply (K10). Not
+	// with Weak.
+	Acks bool
+	// Arrival is how long that may take while others wait (P2). Default: a hundred times Hold.
+	Arrival Tick
 	// Answer is how long a client may take to answer a Lock (P4). Default: for ever.
 	Answer Tick
 	// Reserve has the store asked before a client may write to a page (E6).

@@ -48,6 +48,7 @@ func (o *Object) Dump() string {
 	}
 	fmt.Fprintf(&b, "pages %d", o.pages)
 	flag(o.closing, "closing")
+	flag(o.least > o.config.Hold, "least %d", o.least)
 	b.WriteByte('\n')
 	for _, id := range slices.Sorted(maps.Keys(o.clients)) {
 		c := o.clients[id]
@@ -57,6 +58,10 @@ func (o *Object) Dump() string {
 		for _, l := range c.locks {
 			fmt.Fprintf(&b, " %v(%v)", l.kind, l.r)
 			flag(l.answered, "answered, %d missing", l.missing)
+		}
+		for _, x := range c.coming {
+			flag(x.lock == nil, "coming %v", x.r)
+			flag(x.lock != nil, "failing %v", x.r)
 		}
 		flag(len(c.locks) > 0 && o.config.Answer > 0, "since %d", c.since-o.now)
 		b.WriteByte('\n')
@@ -83,7 +88,7 @@ func (o *Object) Dump() string {
 	return b.String()
 }
 
-func (k lockKind) String() string { return [...]string{"flush", "discard", "reader"}[k] }
+func (k lockKind) String() string { return [...]string{"flush", "discard", "reader", "grant"}[k] }
 func (k wantKind) String() string { return [...]string{"read", "write", "unlock"}[k] }
 
 func (o *Object) holderNames(n int64) string {
@@ -120,6 +125,7 @@ func (o *Object) describe(p *page) string {
 		for _, w := range list {
 			fmt.Fprintf(&b, " %d:%v", w.c.id, w.kind)
 			flag(w.doubt, "in doubt")
+			flag(w.recalled && o.config.Hold > 0 && o.config.Acks, "recalled")
 			flag(w.reserved, "reserved")
 			flag(w.asked && p.loading, "asked")
 			for _, x := range o.ops { // who is before whom
@@ -140,7 +146,9 @@ func (o *Object) describe(p *page) string {
 	}
 	flag(p.reserving, "reserving")
 	flag(p.held, "held")
-	flag(o.until[p.n] > o.now, "until %d", o.until[p.n]-o.now)
+	h := o.holds[p.n]
+	flag(h.until > o.now, "until %d", h.until-o.now)
+	flag(h.until > o.now && h.waits != 0, "comes to %d", h.waits)
 	wants("queue", p.queue)
 	wants("parked", p.parked)
 	for _, l := range p.locks {

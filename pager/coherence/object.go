@@ -26,7 +26,9 @@ type Object struct {
 	unstored  int // pages with data that could not be stored
 	closing   bool
 	recent    []grant // those whose minimum hold is not over, oldest first
-	until     map[int64]Tick
+	arriving  []grant // those that have not been said to have arrived, oldest first
+	holds     map[int64]hold
+	least     Tick // the minimum hold at present
 
 	actions  []Action
 	discards []Data
@@ -36,6 +38,12 @@ type Object struct {
 type grant struct {
 	page  int64
 	until Tick
+}
+
+// A hold is the time until which who has a page keeps it.
+type hold struct {
+	until Tick
+	waits Client // for this client's word that the page has arrived, or 0
 }
 
 // New makes an object that nobody uses.
@@ -50,10 +58,14 @@ func New(c Config) *Object {
 		}
 	}
 	c.ReadAhead = max(c.ReadAhead, c.Cluster)
+	c.Acks = c.Acks && c.Order == FIFO
+	if c.Arrival <= 0 {
+		c.Arrival = 100 * c.Hold
+	}
 	c.Limits.Clients = min(c.Limits.Clients, maxClients)
 	return &Object{
 		config: c, pages: c.Pages, clients: make(map[Client]*client), holdings: newHoldings(),
-		active: make(map[int64]*page), until: make(map[int64]Tick),
+		active: make(map[int64]*page), holds: make(map[int64]hold), least: c.Hold,
 	}
 }
 
@@ -103,15 +115,17 @@ func (o *Object) discard(d Data) {
 	}
 }
 
-// supply gives a page to a client. With doubt, it may have come already.
-func (o *Object) supply(c *client, n int64, d Data, forbid Forbid, doubt bool) {
+// supply gives a page to a client. With doubt, it may have come already. With ack, the
+// client is to say that it has taken it. Ahead says that it has not asked for it.
+func (o *Object) supply(c *client, n int64, d Data, forbid Forbid, doubt, ack, ahead bool) {
+	ack = (ack || doubt || ahead) && o.config.Acks
 	how := holder(c.slot << slotShift)
 	if forbid == ForbidNothing {
 		how |= holdsWrite
-	} else if _, ok := o.holdings.at(n).of(c); ok && o.config.Order == FIFO {
+	} else if _, ok := o.holdings.at(n).of(c); ok && o.config.Order == FIFO && !o.config.Acks {
 		doubt = true
 	}
-	if doubt {
+	if doubt && !o.config.Acks {
 		how |= holdsMaybe
 	}
 	o.hold(c, n, how)
@@ -123,7 +137,12 @@ func (o *Object) supply(c *client, n int64, d Data, forbid Forbid, doubt bool) {
 				continue
 			}
 			if a.First+int64(len(a.Data)) == n && a.Forbid == forbid {
-				a.Data = append(a.Data, d)
+				if o.config.Acks && (a.ahead != ahead || ack != ahead || a.Ack != ack) { // A4
+					break
+				}
+				if a.Data = append(a.Data, d); ack {
+					c.coming[len(c.coming)-1].r.N++
+				}
 				o.actions[i] = a
 				return
 			}
@@ -132,7 +151,10 @@ func (o *Object) supply(c *client, n int64, d Data, forbid Forbid, doubt bool) {
 		}
 		break
 	}
-	o.do(Supply{Client: c.id, First: n, Data: []Data{d}, Forbid: forbid, Precious: o.config.Order == Weak})
+	if ack {
+		c.coming = append(c.coming, coming{r: Range{n, 1}})
+	}
+	o.do(Supply{Client: c.id, First: n, Data: []Data{d}, Forbid: forbid, Precious: o.config.Order == Weak, Ack: ack, ahead: ahead})
 }
 
 func (o *Object) hold(c *client, n int64, how holder) {
@@ -278,7 +300,15 @@ func (o *Object) forget(c *client, lost bool) {
 			o.unhold(c, n)
 		}
 	}
-	c.locks = nil
+	for n, h := range o.holds {
+		if h.waits == c.id {
+			delete(o.holds, n)
+			if p := o.active[n]; p != nil {
+				p.held = false
+			}
+		}
+	}
+	c.locks, c.coming = nil, nil
 	o.slots[c.slot] = nil
 }
 
@@ -339,6 +369,9 @@ func (o *Object) Request(id Client, r Range, access Access) {
 		case o.closing:
 			o.fail(c, n, ErrClosed)
 			return
+		case c.comes(n): // A1
+			o.park(o.activate(n), w)
+			return
 		case kind == wantWrite && c.readOnly && (p == nil || !p.waits(c)): // S2
 			o.fail(c, n, ErrReadOnly)
 			return
@@ -349,7 +382,7 @@ func (o *Object) Request(id Client, r Range, access Access) {
 			o.park(o.activate(n), w) // W3
 			return
 		}
-		if holds && h&(holdsWrite|holdsMaybe) == holdsWrite {
+		if holds && (h&(holdsWrite|holdsMaybe) == holdsWrite || o.config.Acks) {
 			if p == nil || p.recalled(c) == nil { // G6: it has lost it, and had not changed it
 				o.unhold(c, n)
 			}
@@ -395,7 +428,8 @@ func (o *Object) enqueue(p *page, w want) {
 	o.touch(p)
 }
 
-// park keeps a request of a client that has not returned the page yet.
+// park keeps a request of a client to which the page is on its way, or that has not
+// returned it yet.
 func (o *Object) park(p *page, w want) {
 	for i := range p.parked {
 		if x := &p.parked[i]; x.c == w.c {
@@ -403,7 +437,7 @@ func (o *Object) park(p *page, w want) {
 			return
 		}
 	}
-	if w.c.waiting >= o.config.Limits.Requests { // S4
+	if w.c.waiting >= o.config.Limits.Requests && o.config.Order == Weak { // S4
 		o.fail(w.c, p.n, ErrLimit)
 		return
 	}
@@ -413,16 +447,85 @@ func (o *Object) park(p *page, w want) {
 
 // unpark lets a request wait like others, now that the page has been returned.
 func (o *Object) unpark(p *page, c *client) {
+	if w, ok := o.takeParked(p, c); ok && !o.supersede(p, w) {
+		o.enqueue(p, w)
+	}
+}
+
+// takeParked removes a request that is parked.
+func (o *Object) takeParked(p *page, c *client) (w want, ok bool) {
 	i := slices.IndexFunc(p.parked, func(w want) bool { return w.c == c })
+	if i < 0 {
+		return want{}, false
+	}
+	w = p.parked[i]
+	p.parked = slices.Delete(p.parked, i, i+1)
+	c.waiting--
+	o.touch(p)
+	return w, true
+}
+
+// Supplied is memory_object_supply_completed of a Supply, or of a part of one: the client
+// has taken the first pages, as many as taken says, and not the others.
+func (o *Object) Supplied(id Client, r Range, taken int64) {
+	c := o.clients[id]
+	if c == nil || r.N <= 0 {
+		return
+	}
+	i := slices.IndexFunc(c.coming, func(x coming) bool { return x.lock == nil && x.r.First == r.First && x.r.N >= r.N })
 	if i < 0 {
 		return
 	}
-	w := p.parked[i]
-	p.parked = slices.Delete(p.parked, i, i+1)
-	c.waiting--
-	if !o.supersede(p, w) {
-		o.enqueue(p, w)
+	if x := &c.coming[i]; x.r.N == r.N {
+		c.coming = slices.Delete(c.coming, i, i+1)
+	} else {
+		x.r = Range{r.End(), x.r.N - r.N}
 	}
+	o.arrived(c, r, taken, false)
+	o.run()
+}
+
+// arrived takes it that pages have come to a client, or, with doubt, that others and an
+// error have: then what it has asked for may have been answered by that, or not (A3).
+func (o *Object) arrived(c *client, r Range, taken int64, doubt bool) {
+	for n := r.First; n < r.End(); n++ {
+		if h, ok := o.holds[n]; ok && h.waits == c.id { // P2
+			o.keep(n)
+		}
+		p := o.active[n]
+		if p == nil || c.comes(n) {
+			continue
+		}
+		if w, ok := o.takeParked(p, c); ok && (n > r.First+taken || doubt) { // A2
+			if p.recalled(c) == nil {
+				o.unhold(c, n)
+			}
+			w.doubt = doubt
+			if !o.supersede(p, w) {
+				o.enqueue(p, w)
+			}
+		}
+	}
+}
+
+// Unsupplied is called instead of doing a Supply, or a part of one, when the client has been
+// told of an error in its place.
+func (o *Object) Unsupplied(id Client, r Range) {
+	c := o.clients[id]
+	if c == nil || r.N <= 0 {
+		return
+	}
+	i := slices.IndexFunc(c.coming, func(x coming) bool { return x.lock == nil && x.r.First <= r.First && r.End() <= x.r.End() })
+	if i < 0 {
+		return // it has asked for them, and knows
+	}
+	var pages []*page
+	for n := c.coming[i].r.First; n < c.coming[i].r.End(); n++ {
+		pages = append(pages, o.activate(n))
+	}
+	c.coming = slices.Delete(c.coming, i, i+1)
+	o.fence(c, pages...)
+	o.run()
 }
 
 // failWant tells one who waits that it cannot have the page. If the page has come
@@ -430,9 +533,21 @@ func (o *Object) unpark(p *page, c *client) {
 // has been completed is in doubt as well (G6).
 func (o *Object) failWant(p *page, w want, err error) {
 	o.fail(w.c, p.n, err)
-	if w.doubt {
+	if w.doubt && o.config.Acks {
+		o.fence(w.c, p)
+	} else if w.doubt {
 		o.lock(lockFlush, w.c, p)
 		p.locks[len(p.locks)-1].fence = true
+	}
+}
+
+// fence flushes pages from a client: the answer tells that an error which it may not have
+// waited for, and all before it, has come (A3).
+func (o *Object) fence(c *client, pages ...*page) {
+	before := len(c.locks)
+	o.lock(lockFlush, c, pages...)
+	for _, l := range c.locks[before:] {
+		c.coming = append(c.coming, coming{l.r, l})
 	}
 }
 
@@ -494,6 +609,9 @@ func (o *Object) Returned(id Client, first int64, data []Data, dirty, kept bool)
 			o.discard(d)
 		default:
 			o.deposit(p, d)
+			for _, l := range p.locks {
+				l.dirty = l.dirty || l.c == c
+			}
 		}
 		if kept || o.config.Order == FIFO && h&holdsWrite == 0 { // D6
 			continue
@@ -535,6 +653,9 @@ func (o *Object) LockCompleted(id Client, r Range) {
 			l.missing++
 			continue
 		}
+		if holds && h&holdsWrite != 0 && l.kind != lockDiscard && l.r.N == 1 && len(p.queue) > 0 {
+			o.used(l.dirty)
+		}
 		if holds {
 			switch l.kind {
 			case lockFlush, lockDiscard:
@@ -544,6 +665,13 @@ func (o *Object) LockCompleted(id Client, r Range) {
 			}
 		}
 		o.unlock(p, l)
+	}
+	if l.kind == lockGrant {
+		o.arrived(c, l.r, l.r.N, false)
+	}
+	if i := slices.IndexFunc(c.coming, func(x coming) bool { return x.lock == l }); i >= 0 {
+		c.coming = slices.Delete(c.coming, i, i+1)
+		o.arrived(c, l.r, l.r.N, true)
 	}
 	l.answered = true
 	if l.missing == 0 {
@@ -563,6 +691,7 @@ func (o *Object) answered(l *lock) {
 // Loaded is the answer to a Load, or to a part of it: data of N pages, or an error for
 // all of them. Data that nobody has asked for is discarded.
 func (o *Object) Loaded(r Range, data []Data, err error) {
+	var later []*page
 	for i := range r.N {
 		var d Data
 		if i < int64(len(data)) {
@@ -574,7 +703,11 @@ func (o *Object) Loaded(r Range, data []Data, err error) {
 			continue
 		}
 		p.loading = false
-		o.touch(p)
+		if !o.config.Acks || len(p.queue) > 0 { // what was asked for is supplied first
+			o.touch(p)
+		} else {
+			later = append(later, p)
+		}
 		switch {
 		case p.stale: // D4
 			p.stale = false
@@ -594,6 +727,9 @@ func (o *Object) Loaded(r Range, data []Data, err error) {
 		default:
 			p.fresh = d
 		}
+	}
+	for _, p := range later {
+		o.touch(p)
 	}
 	o.run()
 }
@@ -667,18 +803,20 @@ func (o *Object) Reserved(n int64, err error) {
 // Tick says what time it is. What has become due is done.
 func (o *Object) Tick(now Tick) {
 	o.now = max(o.now, now)
-	i := 0
-	for ; i < len(o.recent) && o.recent[i].until <= o.now; i++ {
-		n := o.recent[i].page
-		if o.until[n] <= o.now {
-			delete(o.until, n)
+	for _, list := range []*[]grant{&o.recent, &o.arriving} {
+		i := 0
+		for ; i < len(*list) && (*list)[i].until <= o.now; i++ {
+			n := (*list)[i].page
+			if h, ok := o.holds[n]; ok && h.until <= o.now {
+				delete(o.holds, n)
+			}
+			if p := o.active[n]; p != nil && p.held {
+				p.held = false
+				o.touch(p)
+			}
 		}
-		if p := o.active[n]; p != nil && p.held {
-			p.held = false
-			o.touch(p)
-		}
+		*list = slices.Delete(*list, 0, i)
 	}
-	o.recent = slices.Delete(o.recent, 0, i)
 	if o.config.Answer > 0 {
 		for _, c := range o.slots {
 			if c != nil && len(c.locks) > 0 && c.since+o.config.Answer <= o.now { // P4
@@ -694,8 +832,10 @@ func (o *Object) Tick(now Tick) {
 // ok is false. It is asked again after each call.
 func (o *Object) Next() (at Tick, ok bool) {
 	at = math.MaxInt64
-	if len(o.recent) > 0 && len(o.active) > 0 {
-		at = o.recent[0].until
+	for _, list := range [][]grant{o.recent, o.arriving} {
+		if len(list) > 0 && len(o.active) > 0 {
+			at = min(at, list[0].until)
+		}
 	}
 	if o.config.Answer > 0 {
 		for _, c := range o.clients {
@@ -926,13 +1066,18 @@ func (o *Object) Resize(pages int64) {
 		p := o.active[n]
 		o.touch(p)
 		for _, list := range []*[]want{&p.queue, &p.parked} {
-			for _, w := range *list {
+			wants := *list
+			*list = nil
+			for _, w := range wants {
+				if w.c.comes(n) { // A1
+					*list = append(*list, w)
+					continue
+				}
 				w.c.waiting--
 				if w.kind != wantUnlock {
 					o.failWant(p, w, ErrBeyond)
 				}
 			}
-			*list = nil
 		}
 		o.drop(p)
 		p.bad = nil

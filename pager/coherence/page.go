@@ -10,9 +10,28 @@ type client struct {
 	pages    int     // that it holds
 	waiting  int     // entries of queues
 	locks    []*lock // that it has not answered, in the order they were sent
-	since    Tick    // when the first of them became the first
-	expect   int64   // the page after the last that was supplied at once
-	window   int64   // pages that were supplied at once
+	coming   []coming
+	since    Tick  // when the first of them became the first
+	expect   int64 // the page after the last that was supplied at once
+	window   int64 // pages that were supplied at once
+}
+
+// A coming is a supply that the client has not said to have taken, in the order they were
+// sent: a request for a page of it has crossed with it, and is answered by it (A1).
+type coming struct {
+	r Range
+	// lock, if not nil, is what is waited for instead: it was sent after what was not
+	// supplied (Unsupplied).
+	lock *lock
+}
+
+// maxComing is how many supplies that nobody has asked for a client may have not said to have
+// taken.
+const maxComing = 64
+
+// comes reports whether a page is on its way to a client.
+func (c *client) comes(n int64) bool {
+	return slices.ContainsFunc(c.coming, func(x coming) bool { return x.r.has(n) })
 }
 
 // A page is one that is not at rest: all others are only in holdings.
@@ -20,7 +39,7 @@ type page struct {
 	n       int64
 	touched bool
 	queue   []want  // in order of arrival (Q1)
-	parked  []want  // Weak only: of those who have not returned it yet (W3)
+	parked  []want  // of those to whom it is on its way (A1), or, Weak, who have not returned it yet (W3)
 	locks   []*lock // that are not answered and are about it
 
 	data    Data   // the newest there is, if the store does not have it (D2)
@@ -63,6 +82,7 @@ type want struct {
 	doubt    bool // what the client asks for may have come already (G6)
 	reserved bool
 	asked    bool // the store has been asked for it, and for what is around it
+	recalled bool // the page has been called back for it
 	seq      uint64
 }
 
@@ -72,6 +92,7 @@ const (
 	lockFlush   lockKind = iota // return what was changed, and forget
 	lockDiscard                 // forget
 	lockReader                  // return what was changed, and only read
+	lockGrant                   // no recall: the right to write (P2)
 )
 
 // A lock is a Lock that has not been answered.
@@ -79,6 +100,7 @@ type lock struct {
 	c     *client
 	r     Range
 	kind  lockKind
+	dirty bool // what was changed has been returned
 	fence bool // until it is answered, what the client asks for is in doubt (G6)
 	// Weak only: the answer has come, but not all pages (W2).
 	answered bool

@@ -179,6 +179,7 @@ func (w *World) appendDump(b []byte) []byte {
 		num(m.r.First)
 		num(m.r.N)
 		flag(m.write, m.dirty, m.kept)
+		num(m.taken)
 		for i, v := range m.vals {
 			val(v)
 			flag(v > w.pages[m.r.First+int64(i)].got)
@@ -207,7 +208,7 @@ func (w *World) appendDump(b []byte) []byte {
 			b = append(b, '<')
 			num(int64(c.kind))
 			num(c.r.First)
-			flag(c.forbid, c.prec)
+			flag(c.forbid, c.prec, c.ack)
 			for _, v := range c.vals {
 				val(v)
 			}

@@ -61,6 +61,7 @@ type control struct {
 	lock   coherence.Lock
 	forbid bool
 	prec   bool
+	ack    bool
 }
 
 type controlKind uint8
@@ -79,6 +80,7 @@ type message struct {
 	vals  []value
 	dirty bool
 	kept  bool
+	taken int64
 }
 
 type messageKind uint8
@@ -88,6 +90,7 @@ const (
 	unlock
 	returned
 	completed
+	taken
 	terminate
 )
 
@@ -221,14 +224,22 @@ func (w *World) control(ki int) {
 	k.in = k.in[1:]
 	switch c.kind {
 	case supply:
+		m := message{kind: taken, r: c.r, taken: c.r.N}
 		for i, v := range c.vals {
 			p := c.r.First + int64(i)
 			g := &k.pages[p]
 			if g.resident || g.holding {
+				if c.ack { // dropped, with all that follow
+					m.taken = int64(i)
+					break
+				}
 				continue // dropped, lock and all
 			}
 			g.resident, g.pending, g.val, g.forbid, g.precious, g.dirty, g.unlock = true, false, v, c.forbid, c.prec, false, false
 			w.wake(ki, p)
+		}
+		if c.ack {
+			k.say(m)
 		}
 	case fail:
 		for p := c.r.First; p < c.r.End() && p < int64(len(k.pages)); p++ {

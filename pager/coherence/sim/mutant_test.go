@@ -67,13 +67,19 @@ var mutations = []mutation{
 	{"object.go", `case c.readOnly || n`, `case c.readOnly && !fault("who has it for reading unlocks") || n`},
 	{"object.go", `case kind == wantWrite && c.readOnly &&`, `case kind == wantWrite && c.readOnly && !fault("who has it for reading writes") &&`},
 	{"object.go", `case o.config.Order == Weak && holds:`, `case o.config.Order == Weak && holds && !fault("weak: a request by a holder is served"):`},
-	{"object.go", `			p.held = false
-			o.touch(p)
-`, `			if !fault("a hold does not end") {
-				p.held = false
+	{"object.go", `				p.held = false
 				o.touch(p)
-			}
+`, `				if !fault("a hold does not end") {
+					p.held = false
+					o.touch(p)
+				}
 `},
+	{"object.go", `case c.comes(n): // A1`, `case c.comes(n) && !fault("a request that has crossed is a loss"): // A1`},
+	{"object.go", `c.coming = append(c.coming, coming{l.r, l})`, `if !fault("a request that has crossed with an error is a loss") {
+			c.coming = append(c.coming, coming{l.r, l})
+		}`},
+	{"object.go", `(n > r.First+taken || doubt) { // A2`, `(n > r.First+taken || doubt && !fault("what has crossed with an error is answered")) { // A2`},
+
 	{"object.go", `o.failWant(p, *w, firstError(err, ErrUnstored))`, `o.failWant(p, *w, firstError(err, ErrUnstored))
 					for _, c := range o.clients {
 						if fault("all are told of an error") && c != w.c {
@@ -91,7 +97,7 @@ var mutations = []mutation{
 				o.unpark(p, c)
 			}
 `},
-	{"object.go", `Forbid: forbid, Precious: o.config.Order == Weak}`, `Forbid: faultForbid(forbid), Precious: o.config.Order == Weak && !fault("weak: pages are not precious")}`},
+	{"object.go", `Forbid: forbid, Precious: o.config.Order == Weak, Ack: ack, ahead: ahead}`, `Forbid: faultForbid(forbid), Precious: o.config.Order == Weak && !fault("weak: pages are not precious"), Ack: ack, ahead: ahead}`},
 	{"object.go", `s.Final = true`, `s.Final = !fault("data is not given back")`},
 	{"object.go", `left[d] = false`, `left[d] = fault("data is given away while it is needed")`},
 	{"advance.go", `case c.readOnly && w.kind`, `case c.readOnly && !fault("who has it for reading writes") && w.kind`},
@@ -122,12 +128,12 @@ var mutations = []mutation{
 				a.Forbid = ForbidWrite
 			}
 `},
-	{"advance.go", `		if len(c.locks) == 0 {
-			c.since`, `		if fault("a recall returns nothing") {
+	{"advance.go", `		o.await(l)
+`, `		if fault("a recall returns nothing") {
 			a.Return = ReturnNone
 		}
-		if len(c.locks) == 0 {
-			c.since`},
+		o.await(l)
+`},
 	{"advance.go", `return w.kind != wantRead || x&holdsWrite != 0`, `return w.kind != wantRead && !(fault("an unlock leaves the others") && w.kind == wantUnlock) || x&holdsWrite != 0`},
 	{"advance.go", `if w == nil || o.blocked(p.n, w.kind != wantRead, w.seq) { // T2`, `if w == nil || !fault("what is taken is granted") && o.blocked(p.n, w.kind != wantRead, w.seq) { // T2`},
 	{"advance.go", `if wait || p.writing != nil {`, `if wait || p.writing != nil && !fault("a take does not wait for the store") {`},
@@ -144,9 +150,9 @@ var mutations = []mutation{
 }
 
 // mutantOps is in how many operations of each of the seeds a fault must be found.
-const mutantOps = "700000"
+const mutantOps = "1500000"
 
-var mutantSeeds = []string{"1", "3"}
+var mutantSeeds = []string{"1", "3", "5", "7"}
 
 // TestMutants builds the simulator with faults in package coherence, of which the
 // environment switches on one at a time, and checks that each is found; by what the simulator

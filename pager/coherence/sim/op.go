@@ -314,8 +314,9 @@ func (w *World) enemy(n int32) {
 		x /= m
 		return v
 	}
-	m := message{kind: messageKind(next(4)), write: next(2) == 0, dirty: next(2) == 0, kept: next(2) == 0}
+	m := message{kind: messageKind(next(5)), write: next(2) == 0, dirty: next(2) == 0, kept: next(2) == 0}
 	m.r = coherence.Range{First: int64(next(uint32(w.c.Pages+2))) - 1, N: int64(next(4))}
+	m.taken = m.r.N - 1
 	if m.kind == returned {
 		for range m.r.N {
 			m.vals = append(m.vals, 1<<31)

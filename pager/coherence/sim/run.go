@@ -77,7 +77,8 @@ func Scenario(seed uint64) (Config, Mix) {
 	if c.Hostile {
 		m.weights[Enemy] = pick(5, 30)
 	}
-	if r.IntN(6) == 0 {
+	cross := r.IntN(4) == 0
+	if cross {
 		// Pages that nobody has asked for cross requests and evictions.
 		c.Kernels, c.Pages, c.Object.Pages, c.Object.Order = pick(1, 2), 2, 2, coherence.FIFO
 		c.Object.Cluster, c.Hostile = 2, false
@@ -88,6 +89,13 @@ func Scenario(seed uint64) (Config, Mix) {
 	}
 	for _, x := range m.weights {
 		m.total += x
+	}
+	if c.Object.Order == coherence.FIFO {
+		c.Object.Acks = r.IntN(2) == 0
+		c.Object.Arrival = coherence.Tick(pick(0, 5, 20))
+		if c.Object.Acks && (r.IntN(4) == 0 || cross) {
+			c.Starve = pick(2, 3, 7)
+		}
 	}
 	return c, m
 }

@@ -85,9 +85,13 @@ var explorations = []struct {
 	pages   int64
 	order   coherence.Order
 	slow    bool
-	cluster int
+	cluster int // negative: kernels say when they have taken a supply
 	bounds  Bounds
 }{
+	{3, 2, coherence.FIFO, false, -2, Bounds{Reads: 1, Writes: 1, Evicts: 2}},
+	{2, 2, coherence.FIFO, false, -2, Bounds{Reads: 2, Writes: 1, Evicts: 1}},
+	{1, 2, coherence.FIFO, true, -2, Bounds{Reads: 1, Writes: 1, Evicts: 1, Faults: 1}},
+	{3, 1, coherence.FIFO, false, -1, Bounds{Reads: 1, Writes: 2, Crashes: 1}},
 	{3, 2, coherence.FIFO, false, 1, Bounds{Reads: 1, Writes: 2}},             // 11,000 states
 	{3, 2, coherence.FIFO, false, 2, Bounds{Reads: 1, Writes: 1, Evicts: 2}},  // with pages that nobody asked for
 	{2, 2, coherence.FIFO, false, 2, Bounds{Reads: 2, Writes: 1, Evicts: 1}},  //
@@ -108,7 +112,7 @@ func TestExplore(t *testing.T) {
 		if testing.Short() {
 			x.bounds.States = 500
 		}
-		c := Config{Kernels: x.kernels, Pages: x.pages, Instant: !x.slow, Object: coherence.Config{Pages: x.pages, Order: x.order, Cluster: x.cluster}}
+		c := Config{Kernels: x.kernels, Pages: x.pages, Instant: !x.slow, Object: coherence.Config{Pages: x.pages, Order: x.order, Cluster: max(x.cluster, -x.cluster), Acks: x.cluster < 0}}
 		if x.bounds.Mutes > 0 {
 			c.Object.Answer = 100
 		}

@@ -36,7 +36,15 @@ type Core interface {
 	Stats() coherence.Stats
 }
 
-var _ Core = (*coherence.Object)(nil)
+// An Acker is a Core that is told when kernels have taken a supply. Others must not be
+// made with coherence.Config.Acks.
+type Acker interface {
+	Core
+	Supplied(c coherence.Client, r coherence.Range, taken int64)
+	Unsupplied(coherence.Client, coherence.Range)
+}
+
+var _ Acker = (*coherence.Object)(nil)
 
 // A Config is of a world.
 type Config struct {
@@ -48,6 +56,7 @@ type Config struct {
 	Hostile  bool   // kernel 0 is an enemy, and has it for reading only
 	Instant  bool   // the store answers at once
 	Lazy     bool   // threads that have been woken run later
+	Starve   int    // if not 0, every Starve-th supply cannot be done
 	History  bool   // check with porcupine
 
 	CheckEvery int
@@ -120,6 +129,7 @@ type World struct {
 	token   coherence.Token
 	data    map[uint32]bool // that the object has
 	nextID  uint32
+	supply  int // how many there were
 	step    int
 	ops     int
 	fail    *Violation
@@ -319,7 +329,9 @@ func (w *World) do(a coherence.Action) {
 		if k == nil {
 			return
 		}
-		c := control{kind: supply, r: coherence.Range{First: a.First, N: int64(len(a.Data))}, forbid: a.Forbid == coherence.ForbidWrite, prec: a.Precious}
+		c := control{kind: supply, r: coherence.Range{First: a.First, N: int64(len(a.Data))}, forbid: a.Forbid == coherence.ForbidWrite, prec: a.Precious, ack: a.Ack}
+		w.supply++
+		starve := w.c.Starve > 0 && w.supply%w.c.Starve == 0
 		for i, d := range a.Data {
 			v := w.use(d, "supply")
 			c.vals = append(c.vals, v)
@@ -333,6 +345,13 @@ func (w *World) do(a coherence.Action) {
 		}
 		if k.readOnly && !c.forbid {
 			w.failf("kernel %d may write, but is for reading", w.kernelOf(a.Client))
+		}
+		if starve {
+			k.hearControl(control{kind: fail, r: c.r})
+			if x, ok := w.core.(Acker); ok {
+				x.Unsupplied(a.Client, c.r)
+			}
+			return
 		}
 		k.hearControl(c)
 	case coherence.Lock:
@@ -506,6 +525,13 @@ func (w *World) hear(ki int, m message) {
 		w.core.Returned(k.client, m.r.First, data, m.dirty, m.kept)
 	case completed:
 		w.core.LockCompleted(k.client, m.r)
+	case taken:
+		if x, ok := w.core.(Acker); ok {
+			for p := max(m.r.First, 0); p < min(m.r.First+m.taken, int64(len(k.asked))); p++ {
+				k.asked[p] = 0
+			}
+			x.Supplied(k.client, m.r, m.taken)
+		}
 	case terminate:
 		c := k.client
 		w.gone(ki)

@@ -8,11 +8,13 @@
 //
 // The language, where a is a client and PAGES is 3 or 0-7:
 //
-//	begin [pages=8 order=weak cluster=4 readahead=16 hold=5 answer=100 reserve clients=2 ...] [store]
+//	begin [pages=8 order=weak cluster=4 readahead=16 hold=5 answer=100 reserve clients=2 ...] [acks] [store]
 //	a attaches [read-only]; a is gone; a terminates
 //	a asks PAGES [write]; a unlocks PAGES
 //	a returns 3 x y [clean] [kept]      pages 3 and 4
 //	a completes PAGES                   lock_completed
+//	a takes PAGES [N]                   supply_completed, of the first N
+//	a misses PAGES                      the supply cannot be done
 //	loaded 3 x y; loaded PAGES: ERROR; stored PAGES [: ERROR]; reserved 3 [: ERROR]
 //	sync t PAGES; take t PAGES read|write; release t; close t
 //	resize 4; attributes [cache] [copy=2]; tick 10; next; dump; stats; idle
@@ -85,6 +87,10 @@ func newWorld(d *datadriven.TestData, begin func(Config) Core) (*world, error) {
 			c.ReadAhead = n
 		case "hold":
 			c.Hold = Tick(n)
+		case "acks":
+			c.Acks = true
+		case "arrival":
+			c.Arrival = Tick(n)
 		case "answer":
 			c.Answer = Tick(n)
 		case "reserve":
@@ -106,6 +112,9 @@ func newWorld(d *datadriven.TestData, begin func(Config) Core) (*world, error) {
 		}
 	}
 	w.Core = begin(c)
+	if _, ok := w.Core.(sim.Acker); c.Acks && !ok {
+		return nil, scripts.ErrSkip
+	}
 	return w, nil
 }
 
@@ -228,6 +237,15 @@ func (w *world) line(line string) error {
 				}
 			}
 			w.Returned(c, pages(2).First, data, !word("clean"), word("kept"))
+		case "takes":
+			r := pages(2)
+			n := r.N
+			if len(f) > 3 {
+				fmt.Sscan(f[3], &n)
+			}
+			w.Core.(sim.Acker).Supplied(c, r, n)
+		case "misses":
+			w.Core.(sim.Acker).Unsupplied(c, pages(2))
 		case "completes":
 			w.LockCompleted(c, pages(2))
 		default:
@@ -320,6 +338,9 @@ func (w *world) say(a Action) {
 		if a.Final {
 			s += ", final"
 		}
+		if a.Ack {
+			s += ", ack"
+		}
 		say("%s← supply %s", name(a.Client), s)
 	case Lock:
 		var s []string
@@ -372,7 +393,7 @@ func (w *world) rename(s string) string {
 	for line := range strings.Lines(s) {
 		line = strings.TrimSuffix(line, "\n")
 		for c, name := range w.names {
-			for _, x := range []string{" %d:", "client %d", "ahead %d", " of %d"} {
+			for _, x := range []string{" %d:", "client %d", "ahead %d", " of %d", " to %d"} {
 				old := fmt.Sprintf(x, c)
 				line = regexp.MustCompile(regexp.QuoteMeta(old)+`\b`).ReplaceAllString(line, strings.ReplaceAll(x, "%d", name))
 				if strings.HasSuffix(old, ":") {

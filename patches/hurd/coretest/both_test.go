@@ -32,6 +32,7 @@ func TestSimulation(t *testing.T) {
 		var b *both
 		n, f := sim.Episode(sim.EpisodeSeed(*seedFlag, episodes), sim.Options{CheckEvery: 4, Change: func(c *sim.Config) {
 			c.History = false
+			c.Object.Acks, c.Starve = false, 0 // the C core has its kernels not say what they have taken
 			c.New = func(c coherence.Config) sim.Core {
 				b = newBoth(p, c)
 				return b

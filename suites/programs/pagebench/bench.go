@@ -149,7 +149,7 @@ type Turns struct {
 
 // turn writes the first word of a file n times, each time after the other has: both try to
 // write all the time.
-func turn(name string, me, n int, tcp string) error {
+func turn(name string, me, n int, readFirst bool, tcp string) error {
 	b, _, err := mapFile(name, true)
 	if err != nil {
 		return err
@@ -175,10 +175,18 @@ func turn(name string, me, n int, tcp string) error {
 			return err
 		}
 	}
-	w := word(b, 0)
-	// The first turn waits for the other to be there.
+	w, own := word(b, 0), word(b, 64*(1+me))
+	// The first turn waits for the other to be there. An emulated processor reads before
+	// it compares and swaps, and would ask for the page twice: it writes first, unless told
+	// not to.
 	wait := func(x uint32) {
-		for !atomic.CompareAndSwapUint32(w, x, x+1) {
+		for {
+			if !readFirst {
+				*own = x // a store, and nothing else
+			}
+			if atomic.CompareAndSwapUint32(w, x, x+1) {
+				return
+			}
 			runtime.Gosched()
 		}
 	}

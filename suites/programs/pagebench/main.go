@@ -60,9 +60,10 @@ func main() {
 		err = do(f.Arg(0))
 	case "turn":
 		me, n := f.Int("me", 0, "which of the two"), f.Int("n", 100, "`turns`")
+		read := f.Bool("read", false, "read before each write")
 		tcp := f.String("tcp", "", "`address` of a server of program tcp")
 		f.Parse(args)
-		err = turn(f.Arg(0), *me, *n, *tcp)
+		err = turn(f.Arg(0), *me, *n, *read, *tcp)
 	case "bench":
 		tcp := f.String("tcp", "", "`address` of a server of program tcp")
 		touches := f.Int("touches", 60, "`pages` to touch")
