@@ -253,7 +253,7 @@ func (f *Files) leave(o *file) {
 	}
 	o.closed = make(chan struct{})
 	go func() {
-		ctx, cancel := context.WithTimeoutCause(context.Background(), ioTime, errClose)
+		ctx, cancel := context.WithTimeoutCause(o.store.ctx, ioTime, errClose)
 		defer cancel()
 		_ = o.object.Close(ctx) // the pager has said what could not be written
 		proto.Release(ctx, o.key.id, o.key.fsys, o.store.read, o.store.write)
