@@ -226,13 +226,17 @@ func (o *Object) stamp(p *page, c *client, ack bool) {
 		o.arriving = append(o.arriving, g)
 		o.holds[p.n] = hold{g.until, c.id}
 	default:
-		o.keep(p.n)
+		o.keep(p.n, o.least)
 	}
 }
 
-// keep has who has a page keep it for the minimum time from now on.
-func (o *Object) keep(n int64) {
-	g := grant{n, o.now + o.least}
+// keep has who has a page keep it for a time from now on.
+func (o *Object) keep(n int64, time Tick) {
+	if time <= 0 {
+		delete(o.holds, n)
+		return
+	}
+	g := grant{n, o.now + time}
 	i, _ := slices.BinarySearchFunc(o.recent, g, func(x, y grant) int {
 		if x.until <= y.until {
 			return -1

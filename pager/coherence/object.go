@@ -489,10 +489,15 @@ func (o *Object) Supplied(id Client, r Range, taken int64) {
 // error have: then what it has asked for may have been answered by that, or not (A3).
 func (o *Object) arrived(c *client, r Range, taken int64, doubt bool) {
 	for n := r.First; n < r.End(); n++ {
-		if h, ok := o.holds[n]; ok && h.waits == c.id { // P2
-			o.keep(n)
-		}
 		p := o.active[n]
+		if h, ok := o.holds[n]; ok && h.waits == c.id { // P2
+			// A recall takes about as long to get there as this has taken.
+			took := o.now - (h.until - o.config.Arrival)
+			if o.keep(n, o.least-took); p != nil && took >= o.least {
+				o.touch(p)
+				p.held = false
+			}
+		}
 		if p == nil || c.comes(n) {
 			continue
 		}
