@@ -54,14 +54,15 @@ mark_of (struct pager *p, int64_t n)
 static void
 set_mark (struct pager *p, int64_t n, intptr_t mark)
 {
-  if (mark == 0 || p->marks.n < MAX_MARKS || mark_of (p, n))
-    _map_put (&p->marks, n, (void *) mark);
+  _map_put (&p->marks, n, (void *) mark);
 }
 
 static void
 set_error (struct pager *p, int64_t n, int err)
 {
-  set_mark (p, n, (mark_of (p, n) & (MARK_ERROR - 1)) | err * MARK_ERROR);
+  /* Anybody can ask for pages that there are not.  */
+  if (err == 0 || p->marks.n < MAX_MARKS)
+    set_mark (p, n, (mark_of (p, n) & (MARK_ERROR - 1)) | err * MARK_ERROR);
 }
 
 /* Kernels.  */
