@@ -2,8 +2,11 @@
 // inside the nodes: they build a program whose sources are node1's, on one node and on
 // several, and the objects are the same to the bit.
 //
-//	hurdlab test suites/compile
-//	hurdlab test suites/compile -- -full      # a program of more than 100 packages
+//	hurdlab test suites/compile -- -quick     # a program of some ten packages
+//	hurdlab test suites/compile -- -full      # one of more than 100
+//
+// Without either it does nothing: Go's compiler has to be built for the Hurd, which
+// takes some minutes by itself.
 //
 // What it takes is measured by hurdlab bench compile.
 package compile
@@ -21,7 +24,10 @@ import (
 	"hurdlab/suites/internal/harness"
 )
 
-var full = flag.Bool("full", false, "build the program of more than 100 packages")
+var (
+	quick = flag.Bool("quick", false, "build a small program")
+	full  = flag.Bool("full", false, "build the program of more than 100 packages")
+)
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
@@ -30,6 +36,9 @@ func TestSuite(t *testing.T) { harness.Run(t, "compile") }
 var l *lab.Lab
 
 var _ = BeforeSuite(func(ctx SpecContext) {
+	if !*quick && !*full {
+		Skip("neither -quick nor -full")
+	}
 	l = harness.Up(ctx, lab.Spec{Nodes: 2, MemoryMB: measure.Find("compile").MemoryMB})
 	harness.NeedHurd(l)
 }, NodeTimeout(20*time.Minute))
