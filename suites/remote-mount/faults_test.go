@@ -20,7 +20,7 @@ var _ = Describe("a fault", func() {
 	guarded()
 
 	It("of the network in a transfer: it fails, and goes on after the heal", func(ctx SpecContext) {
-		on(ctx, 1, "mountload make -size 6000000 -seed 2 /tmp/big")
+		on(ctx, 1, "mountload make -size 4000000 -seed 2 /tmp/big")
 		DeferCleanup(func(ctx SpecContext) { on(ctx, 1, "rm -f /tmp/big"); on(ctx, 2, "rm -f /tmp/big") })
 		copying := start(ctx, 1, "cp /tmp/big /n/node2/tmp/big")
 		Eventually(ctx, func() string { return try(ctx, 2, "stat -c %s /tmp/big").Stdout }).Should(MatchRegexp(`^[1-9]\d{4,}`))
@@ -32,8 +32,8 @@ var _ = Describe("a fault", func() {
 		Expect(l.Net().Heal(ctx)).To(Succeed())
 		nodes.Mounted(ctx, 1, 2)
 		on(ctx, 1, "cp /tmp/big /n/node2/tmp/big")
-		on(ctx, 2, "mountload check -size 6000000 -seed 2 /tmp/big")
-		on(ctx, 3, "mountload check -size 6000000 -seed 2 /n/node2/tmp/big")
+		on(ctx, 2, "mountload check -size 4000000 -seed 2 /tmp/big")
+		on(ctx, 3, "mountload check -size 4000000 -seed 2 /n/node2/tmp/big")
 	}, SpecTimeout(15*time.Minute))
 
 	It("of the network while replies are owed: each caller learns it", func(ctx SpecContext) {

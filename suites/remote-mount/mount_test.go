@@ -29,10 +29,10 @@ func TestSuite(t *testing.T) { harness.Run(t, "remote mount") }
 
 // all: an emulated node takes some two seconds a case, most of it for the hundred
 // calls that go to the other node and back.
-var all = flag.Bool("all", false, "run every case of the conformance suite, which takes half an hour, not one of six")
+var all = flag.Bool("all", false, "run every case of the conformance suite, which takes half an hour, not one of ten")
 
 // full: the counts that are to come back to where they were are those of long use.
-var full = flag.Bool("full", false, "10,000 files, 1,000 mounts and 100 lost sessions in place of 300, 6 and 5; 32 MB in place of 4")
+var full = flag.Bool("full", false, "10,000 files, 1,000 mounts and 100 lost sessions in place of 200, 6 and 5; 32 MB in place of 4")
 
 // scaled is the number for a quick run, or that for a full one.
 func scaled(quick, all int) int {
@@ -100,7 +100,7 @@ var _ = Describe("a mount", func() {
 
 	It("is as the conformance suite wants files, for root", func(ctx SpecContext) {
 		on(ctx, 2, "rm -rf /tmp/f; mkdir /tmp/f")
-		every, atLeast := 6, 140
+		every, atLeast := 10, 90
 		if *all {
 			every, atLeast = 1, 900
 		}
