@@ -8,6 +8,8 @@ import (
 
 	"hurdlab/hurd/proto"
 	"hurdlab/mach"
+	"hurdlab/mach/vmem"
+	"hurdlab/pager"
 )
 
 // A memoryObject takes what kernels say to it, in order.
@@ -168,7 +170,11 @@ func TestMemoryObject(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		data := bytes.Repeat([]byte("page"), mach.PageSize/4)
-		check(t, mach.MemoryObjectDataSupply(init.Control, mach.PageSize, data, mach.ProtWrite, false, self))
+		memory, err := vmem.Memory{}.Alloc(mach.PageSize)
+		check(t, err)
+		copy(memory, data)
+		_, err = pager.Mach{}.Send(init.Control, pager.MsgSupply{Offset: mach.PageSize, Data: memory, Forbid: mach.ProtWrite, Reply: self})
+		check(t, err)
 		m := k.told(2093)
 		if off := m.TakeWord(); off != mach.PageSize {
 			t.Errorf("offset %d", off)
