@@ -120,7 +120,7 @@ var _ = Describe("a file that several nodes map", Ordered, func() {
 			Expect(exit.Ok()).To(BeTrue(), out)
 		}
 		info := pagerInfo(ctx, "/tmp/readers")
-		// A request that crosses with a page which is supplied ahead is answered again.
+		// A kernel may part with a page, and ask again.
 		Expect(info["most"]).To(BeNumerically("~", pages, 4))
 		Expect(info["supplied"]).To(BeNumerically("~", 3*pages, 12))
 	}, SpecTimeout(5*time.Minute))
