@@ -286,6 +286,7 @@ var routines = [...]routine{
 	{45411, "rexec_signal", "", ""},
 	{45500, "pager_info", "", ""},
 	{45501, "pager_detach", "", ""},
+	{45600, "mpi_join", "", ""},
 	{112012, "iioctl_siocsifaddr", "", ""},
 	{112014, "iioctl_siocsifdstaddr", "", ""},
 	{112016, "iioctl_siocsifflags", "", ""},
