@@ -209,32 +209,33 @@ func TestPreemption(t *testing.T) {
 	*(*int)(unsafe.Pointer(&x)) = -1
 }
 
-// TestClock compares the clock with the kernel's, over a second.
+// TestClock compares the clock with the kernel's, over seconds. The kernel counts ticks,
+// and misses some when the machine under this one stands still: then its second is too
+// long, but never too short, and not each time.
 func TestClock(t *testing.T) {
 	const tick = 10 * time.Millisecond
-again:
-	start := time.Now()
-	k := uptime(t)
-	u, n := k, time.Duration(0)
-	for u < k+1e9 {
-		last := n
-		n = time.Since(start)
-		switch {
-		case n < last:
-			t.Fatalf("time goes back: %v, then %v", last, n)
-		case n > last+2*tick:
-			// The machine under this one stood still, and the
-			// kernel missed ticks: there is nothing to compare.
-			t.Logf("stopped for %v; once more", n-last)
-			goto again
+	for range 10 {
+		start := time.Now()
+		k := uptime(t)
+		u, n := k, time.Duration(0)
+		for u < k+1e9 {
+			last := n
+			n = time.Since(start)
+			if n < last {
+				t.Fatalf("time goes back: %v, then %v", last, n)
+			}
+			u = uptime(t)
 		}
-		u = uptime(t)
+		kernel := time.Duration(u - k)
+		t.Logf("%v of the kernel are %v", kernel, n)
+		switch off := n - kernel; {
+		case off.Abs() <= kernel/100+tick:
+			return
+		case off < 0:
+			t.Fatal("the clock is slower than the kernel's")
+		}
 	}
-	kernel := time.Duration(u - k)
-	t.Logf("%v of the kernel are %v", kernel, n)
-	if off := (n - kernel).Abs(); off > kernel/100+tick {
-		t.Errorf("%v of the kernel are %v", kernel, n)
-	}
+	t.Error("the clock is faster than the kernel's, in each of 10 seconds")
 }
 
 // TestRandom wants different random numbers.
