@@ -1,0 +1,179 @@
+// Package engine lets clients of MySQL at a [store.Store]: it is the tables and
+// transactions that the SQL engine of github.com/dolthub/go-mysql-server asks for, and
+// what its server does not do about transactions.
+//
+// # What it can
+//
+// One database. Tables with a primary key, of integers, floating point numbers, texts and
+// bytes, without defaults, AUTO_INCREMENT, and other indexes; see [checkSchema]. If the
+// primary key is one column of integers, rows are looked up by it; all else reads the
+// whole table. Statements are atomic. Tables are made and removed at
+// once, which commits the transaction, as in MySQL.
+//
+// # Transactions
+//
+// They are those of package store, whatever level of isolation is asked for: a snapshot, and the
+// first that commits wins. One that is not the first fails at COMMIT (or at the end of its
+// statement, with autocommit) with error 1213, ER_LOCK_DEADLOCK, state 40001, which in
+// MySQL, too, means: it was rolled back, do it again. No statement waits for another
+// transaction. Locks (FOR UPDATE, LOCK TABLES) and savepoints are not there.
+//
+// When the journal could not be written, the error is 1105 (ER_UNKNOWN_ERROR), and it is not known
+// whether the transaction is committed.
+//
+// # Users
+//
+// There are none: whoever can connect may do everything.
+package engine
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+
+	sqle "github.com/dolthub/go-mysql-server"
+	"github.com/dolthub/go-mysql-server/auth"
+	"github.com/dolthub/go-mysql-server/server"
+	"github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/analyzer"
+	"github.com/dolthub/go-mysql-server/sql/information_schema"
+	"github.com/dolthub/vitess/go/mysql"
+	"github.com/dolthub/vitess/go/sqltypes"
+	"github.com/opentracing/opentracing-go"
+
+	"hurdlab/suites/programs/mysqld/store"
+)
+
+// MaxConnections is how many clients there may be. Others wait.
+const MaxConnections = 200
+
+// A Server serves a store.
+type Server struct{ handler *handler }
+
+// New makes a server of a store, whose database has a name.
+func New(s *store.Store, name string) *Server {
+	e := sqle.New(analyzer.NewDefault(provider{
+		&database{store: s, name: name},
+		information_schema.NewInformationSchemaDatabase(),
+	}), nil)
+	h := &handler{sessions: make(map[uint32]*session)}
+	h.Handler = server.NewHandler(e, server.NewSessionManager(h.session, opentracing.NoopTracer{},
+		e.Analyzer.Catalog.HasDB, e.MemoryManager, e.ProcessList, ""), 0)
+	return &Server{handler: h}
+}
+
+// Serve serves clients until the listener is closed, or fails.
+func (s *Server) Serve(l net.Listener) error {
+	ml, err := mysql.NewListenerWithConfig(mysql.ListenerConfig{
+		Listener: l, AuthServer: new(auth.None).Mysql(), Handler: s.handler,
+		MaxConns: MaxConnections, ConnReadBufferSize: mysql.DefaultConnBufferSize,
+	})
+	if err != nil {
+		return err
+	}
+	ml.Accept()
+	return nil
+}
+
+// A handler is the library's, which knows nothing of what becomes of a transaction when a
+// statement fails or a client goes.
+type handler struct {
+	*server.Handler
+
+	mu       sync.Mutex
+	sessions map[uint32]*session
+}
+
+// A session is the library's, of a client.
+type session struct{ sql.Session }
+
+func (s *session) CommitTransaction(ctx *sql.Context, db string, tx sql.Transaction) error {
+	return commit(tx)
+}
+
+func (h *handler) session(_ context.Context, c *mysql.Conn, addr string) (sql.Session, error) {
+	s := &session{sql.NewSession(addr, sql.Client{Address: c.RemoteAddr().String(), User: c.User, Capabilities: c.Capabilities}, c.ConnectionID)}
+	h.mu.Lock()
+	h.sessions[c.ConnectionID] = s
+	h.mu.Unlock()
+	return s, nil
+}
+
+func (h *handler) ConnectionClosed(c *mysql.Conn) {
+	h.Handler.ConnectionClosed(c)
+	h.mu.Lock()
+	delete(h.sessions, c.ConnectionID) // its transaction, too, is nobody's now
+	h.mu.Unlock()
+}
+
+func (h *handler) ComQuery(c *mysql.Conn, query string, callback func(*sqltypes.Result) error) error {
+	return h.after(c, h.Handler.ComQuery(c, query, callback))
+}
+
+func (h *handler) ComStmtExecute(c *mysql.Conn, p *mysql.PrepareData, callback func(*sqltypes.Result) error) error {
+	return h.after(c, h.Handler.ComStmtExecute(c, p, callback))
+}
+
+// after undoes what a statement has done that failed.
+func (h *handler) after(c *mysql.Conn, err error) error {
+	if err == nil {
+		return nil
+	}
+	h.mu.Lock()
+	s := h.sessions[c.ConnectionID]
+	h.mu.Unlock()
+	if s == nil {
+		return err
+	}
+	tx, ok := s.GetTransaction().(*transaction)
+	if !ok {
+		return err
+	}
+	auto := false
+	if v, err := s.GetSessionVariable(nil, sql.AutoCommitSessionVar); err == nil {
+		auto, _ = sql.ConvertToBool(v)
+	}
+	if tx.Ended() || auto && !s.GetIgnoreAutoCommit() {
+		s.SetTransaction(nil)
+		s.SetIgnoreAutoCommit(false)
+		return err
+	}
+	if tx.statement {
+		tx.Back(tx.mark)
+		tx.statement = false
+	}
+	return err
+}
+
+// A transaction is a session's.
+type transaction struct {
+	*store.Tx
+	readOnly  bool
+	statement bool // a statement that writes is not complete
+	mark      int  // where it began
+}
+
+func (t *transaction) String() string   { return "transaction" }
+func (t *transaction) IsReadOnly() bool { return t.readOnly }
+
+// commit commits a transaction, and says what happened in MySQL's terms.
+func commit(tx sql.Transaction) error {
+	t, ok := tx.(*transaction)
+	if !ok || t.Ended() {
+		return nil
+	}
+	return mysqlError(t.Commit())
+}
+
+func mysqlError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrConflict):
+		return mysql.NewSQLError(mysql.ERLockDeadlock, mysql.SSLockDeadlock, "%s; try restarting transaction", err)
+	case errors.Is(err, store.ErrNoTable):
+		return mysql.NewSQLError(mysql.ERNoSuchTable, mysql.SSUnknownSQLState, "%s", err)
+	}
+	return mysql.NewSQLError(mysql.ERUnknownError, mysql.SSUnknownSQLState, "%s", err)
+}
