@@ -1,16 +1,21 @@
 // Package programs builds programs from source for the nodes of a lab, and puts them
-// there: what suites and benchmarks begin with.
+// there: what suites and benchmarks begin with. A program may be a module of its own, so that what
+// only it requires is not required of all.
 package programs
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	machimage "hurdlab/images/mach"
 	"hurdlab/lab"
 	"hurdlab/lab/state"
 	goport "hurdlab/patches/go"
@@ -66,14 +71,67 @@ func buildFor(ctx context.Context, dir, verb string, args []string) error {
 	if err != nil {
 		return err
 	}
-	return run(tc.Command(ctx, append([]string{verb, "-ldflags=-s -w", "-o", dir + string(filepath.Separator)}, args...)...))
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	flags := []string{verb, "-ldflags=-s -w", "-o", dir + string(filepath.Separator)}
+	var here []string // packages of the module of the working directory, and flags
+	for _, arg := range args {
+		module, err := moduleOf(arg)
+		if err != nil {
+			return err
+		}
+		if module == "" {
+			here = append(here, arg)
+			continue
+		}
+		cmd, err := tc.CommandIn(ctx, module, append(slices.Clone(flags), arg)...)
+		if err != nil {
+			return err
+		}
+		if err := run(cmd); err != nil {
+			return err
+		}
+	}
+	if len(here) == 0 {
+		return nil
+	}
+	return run(tc.Command(ctx, append(flags, here...)...))
+}
+
+// moduleOf is the directory of a package that is a module of its own, with what only it
+// requires; or "" for others.
+func moduleOf(pkg string) (string, error) {
+	rel, ok := strings.CutPrefix(pkg, "hurdlab/")
+	if !ok {
+		return "", nil
+	}
+	source, err := machimage.FindSource(".")
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(source, filepath.FromSlash(rel))
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	return dir, nil
 }
 
 // BuildHost builds a main package for this host: the reference that a node is
 // compared with. It returns the program's path.
 func BuildHost(ctx context.Context, dir, pkg string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
 	file := filepath.Join(dir, path.Base(pkg))
-	return file, run(exec.CommandContext(ctx, "go", "build", "-o", file, pkg))
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", file, pkg)
+	if cmd.Dir, err = moduleOf(pkg); err != nil {
+		return "", err
+	}
+	return file, run(cmd)
 }
 
 func run(cmd *exec.Cmd) error {

@@ -326,3 +326,33 @@ func TestErrors(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkPoint(b *testing.B) {
+	s, _, err := store.Open(b.TempDir(), store.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	go New(s, "bank").Serve(l)
+	db, err := sql.Open("mysql", "root@tcp("+l.Addr().String()+")/bank?interpolateParams=true")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	for _, text := range []string{"CREATE TABLE t (id INT NOT NULL PRIMARY KEY, c VARCHAR(20))", "INSERT INTO t VALUES (1, 'c')"} {
+		if _, err := db.Exec(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		var c string
+		if err := db.QueryRow("SELECT c FROM t WHERE id = ?", 1).Scan(&c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
