@@ -40,7 +40,7 @@ type Part struct {
 }
 
 // Parts are those that there are.
-var Parts = []*Part{&compilePart, &mpiPart, &netPart, &fsPart, &pagePart}
+var Parts = []*Part{&compilePart, &mysqlPart, &mpiPart, &netPart, &fsPart, &pagePart}
 
 // Find returns the part with a name, or nil.
 func Find(name string) *Part {

@@ -136,6 +136,9 @@ func (t *teller) attempt(ctx context.Context, x transfer) (committing bool, err 
 	return true, tx.Commit()
 }
 
+// away is the time between two attempts to reach a server that may be away, and then says so at once.
+const away = 50 * time.Millisecond
+
 // duplicate is the server's error about a key that is there.
 const duplicate = 1062
 
@@ -170,10 +173,9 @@ func (t *teller) make(ctx context.Context, x transfer) (fate, error) {
 		default:
 			t.report.Lost++
 			pending = pending || committing
-			// The server may be away: connecting says so at once.
 			select {
 			case <-ctx.Done():
-			case <-time.After(50 * time.Millisecond):
+			case <-time.After(away):
 			}
 		}
 		if ctx.Err() != nil {
@@ -221,7 +223,12 @@ func (o *options) transfer(ctx context.Context) (*BankReport, error) {
 	if err != nil {
 		return r, err
 	}
+	over := time.Now()
 	there, err := o.list(ctx)
+	for err != nil && lost(err) && time.Since(over) < o.patience {
+		time.Sleep(away)
+		there, err = o.list(ctx)
+	}
 	if err != nil {
 		return r, err
 	}

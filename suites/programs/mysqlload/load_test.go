@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"log"
@@ -240,8 +241,8 @@ func startProxy(t *testing.T, to string, seed uint64) *proxy {
 	return p
 }
 
-// carry carries a connection, but from some number of the server's bytes on, none come
-// back; and then it is cut.
+// carry carries a connection until the server has sent some number of bytes, or, now and then,
+// until the client has sent COMMIT: then the answer does not come back.
 func (p *proxy) carry(c net.Conn) {
 	defer c.Close()
 	s, err := net.Dial("tcp", p.to)
@@ -250,17 +251,27 @@ func (p *proxy) carry(c net.Conn) {
 	}
 	defer s.Close()
 	p.mu.Lock()
-	limit := 200 + p.rnd.Int64N(3000)
+	limit, commits := 200+p.rnd.Int64N(3000), p.rnd.IntN(6)
 	p.mu.Unlock()
 	p.conns.Go(func() {
-		_, _ = io.Copy(s, c)
-		s.Close()
+		defer s.Close()
+		b := make([]byte, 1<<16)
+		for {
+			n, err := c.Read(b)
+			if bytes.Contains(b[:n], []byte("COMMIT")) {
+				if commits--; commits < 0 {
+					c.Close()
+					_, _ = s.Write(b[:n])
+					_, _ = io.Copy(io.Discard, io.LimitReader(s, 1)) // it has been committed, or not
+					return
+				}
+			}
+			if _, werr := s.Write(b[:n]); err != nil || werr != nil {
+				return
+			}
+		}
 	})
-	if _, err := io.CopyN(c, s, limit); err != nil {
-		return
-	}
-	// What the client has sent has come there: the server answers, to nobody.
-	_, _ = s.Read(make([]byte, 1))
+	_, _ = io.CopyN(c, s, limit)
 }
 
 // Transfers are what their clients were told, though connections are cut, also between

@@ -44,6 +44,7 @@ func main() {
 	flag.StringVar(&o.addr, "addr", "127.0.0.1:3306", "`address` of the server")
 	flag.StringVar(&o.database, "database", "hurdlab", "`name` of its database")
 	flag.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long to wait for the server's answer")
+	flag.DurationVar(&o.patience, "patience", 0, "how long transfer waits for a server that is away to come back, when its time is over")
 	flag.BoolVar(&o.prepare, "prepare", false, "prepare statements at the server")
 	flag.IntVar(&o.clients, "clients", 4, "`number` of clients")
 	flag.DurationVar(&o.time, "time", 10*time.Second, "how long to run them")
@@ -75,6 +76,7 @@ func (silent) Write(b []byte) (int, error) { return len(b), nil }
 type options struct {
 	addr, database string
 	timeout        time.Duration
+	patience       time.Duration
 	prepare        bool
 	clients        int
 	time, every    time.Duration
