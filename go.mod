@@ -6,12 +6,12 @@ require golang.org/x/mod v0.41.0
 
 require github.com/anishathalye/porcupine v1.3.1
 
-require github.com/hugelgupf/p9 v0.3.0
-
 require (
-	filippo.io/edwards25519 v1.2.0 // indirect
-	github.com/go-sql-driver/mysql v1.10.1 // indirect
+	github.com/go-sql-driver/mysql v1.10.1
+	github.com/hugelgupf/p9 v0.3.0
 )
+
+require filippo.io/edwards25519 v1.2.0 // indirect
 
 require (
 	github.com/aclements/go-moremath v0.0.0-20210112150236-f10218a38794 // indirect

@@ -23,7 +23,7 @@ func (o *options) connect() (*sql.DB, error) {
 	c := mysql.NewConfig()
 	c.User, c.Net, c.Addr, c.DBName = "root", "tcp", o.addr, o.database
 	c.Timeout, c.ReadTimeout, c.WriteTimeout = o.timeout, o.timeout, o.timeout
-	c.InterpolateParams = !o.prepare
+	c.InterpolateParams = true
 	connector, err := mysql.NewConnector(c)
 	if err != nil {
 		return nil, err

@@ -19,8 +19,8 @@
 // COMMIT: 20 statements. What another transaction has been in the way of is done again, and
 // counted.
 //
-// Parameters are put into the statements by the client, so that a statement is one message there and one
-// back, unless -prepare is given.
+// Values are put into the text of statements by the client, so that a statement is one message there
+// and one back.
 package main
 
 import (
@@ -45,7 +45,6 @@ func main() {
 	flag.StringVar(&o.database, "database", "hurdlab", "`name` of its database")
 	flag.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long to wait for the server's answer")
 	flag.DurationVar(&o.patience, "patience", 0, "how long transfer waits for a server that is away to come back, when its time is over")
-	flag.BoolVar(&o.prepare, "prepare", false, "prepare statements at the server")
 	flag.IntVar(&o.clients, "clients", 4, "`number` of clients")
 	flag.DurationVar(&o.time, "time", 10*time.Second, "how long to run them")
 	flag.DurationVar(&o.every, "every", time.Second, "the interval of the figures over time")
@@ -77,7 +76,6 @@ type options struct {
 	addr, database string
 	timeout        time.Duration
 	patience       time.Duration
-	prepare        bool
 	clients        int
 	time, every    time.Duration
 	rows, accounts int

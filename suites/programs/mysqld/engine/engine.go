@@ -4,7 +4,8 @@
 //
 // # What it can
 //
-// One database. Tables with a primary key, of integers, floating point numbers, texts and
+// One database. Statements in text, with their values in it (the driver's
+// interpolateParams=true): they cannot be prepared. Tables with a primary key, of integers, floating point numbers, texts and
 // bytes, without defaults, AUTO_INCREMENT, and other indexes; see [checkSchema]. If the
 // primary key is one column of integers, rows are looked up by it; all else reads the
 // whole table. Statements are atomic. Tables are made and removed at
@@ -40,6 +41,7 @@ import (
 	"github.com/dolthub/go-mysql-server/sql/information_schema"
 	"github.com/dolthub/vitess/go/mysql"
 	"github.com/dolthub/vitess/go/sqltypes"
+	querypb "github.com/dolthub/vitess/go/vt/proto/query"
 	"github.com/opentracing/opentracing-go"
 
 	"hurdlab/suites/programs/mysqld/store"
@@ -57,9 +59,10 @@ func New(s *store.Store, name string) *Server {
 		&database{store: s, name: name},
 		information_schema.NewInformationSchemaDatabase(),
 	}), nil)
-	h := &handler{sessions: make(map[uint32]*session)}
-	h.Handler = server.NewHandler(e, server.NewSessionManager(h.session, opentracing.NoopTracer{},
-		e.Analyzer.Catalog.HasDB, e.MemoryManager, e.ProcessList, ""), 0)
+	h := &handler{engine: e, clients: make(map[uint32]*client)}
+	h.manager = server.NewSessionManager(h.session, opentracing.NoopTracer{},
+		e.Analyzer.Catalog.HasDB, e.MemoryManager, e.ProcessList, "")
+	h.Handler = server.NewHandler(e, h.manager, 0)
 	return &Server{handler: h}
 }
 
@@ -89,10 +92,34 @@ func (l plain) Accept() (net.Conn, error) {
 // A handler is the library's, which knows nothing of what becomes of a transaction when a
 // statement fails or a client goes.
 type handler struct {
-	*server.Handler
+	*server.Handler // for what analyzes no statements
+	engine          *sqle.Engine
+	manager         *server.SessionManager
 
-	mu       sync.Mutex
-	sessions map[uint32]*session
+	mu      sync.Mutex
+	clients map[uint32]*client // by connection
+}
+
+// A client is connected. Its handler's analyzer is a copy of its own: an analyzer
+// keeps a stack of what it is doing in itself, for messages, with no lock.
+type client struct {
+	*server.Handler
+	session *session // nil before the first statement
+}
+
+func (h *handler) NewConnection(c *mysql.Conn) {
+	e, a := *h.engine, *h.engine.Analyzer
+	e.Analyzer = &a
+	h.mu.Lock()
+	h.clients[c.ConnectionID] = &client{Handler: server.NewHandler(&e, h.manager, 0)}
+	h.mu.Unlock()
+	h.Handler.NewConnection(c)
+}
+
+func (h *handler) client(c *mysql.Conn) *client {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.clients[c.ConnectionID]
 }
 
 // A session is the library's, of a client.
@@ -105,24 +132,31 @@ func (s *session) CommitTransaction(ctx *sql.Context, db string, tx sql.Transact
 func (h *handler) session(_ context.Context, c *mysql.Conn, addr string) (sql.Session, error) {
 	s := &session{sql.NewSession(addr, sql.Client{Address: c.RemoteAddr().String(), User: c.User, Capabilities: c.Capabilities}, c.ConnectionID)}
 	h.mu.Lock()
-	h.sessions[c.ConnectionID] = s
-	h.mu.Unlock()
+	defer h.mu.Unlock()
+	if client := h.clients[c.ConnectionID]; client != nil {
+		client.session = s
+	}
 	return s, nil
 }
 
 func (h *handler) ConnectionClosed(c *mysql.Conn) {
 	h.Handler.ConnectionClosed(c)
 	h.mu.Lock()
-	delete(h.sessions, c.ConnectionID) // its transaction, too, is nobody's now
+	delete(h.clients, c.ConnectionID) // its transaction, too, is nobody's now
 	h.mu.Unlock()
 }
 
-func (h *handler) ComQuery(c *mysql.Conn, query string, callback func(*sqltypes.Result) error) error {
-	return h.after(c, h.Handler.ComQuery(c, query, callback))
+// unsupportedPS is MySQL's ER_UNSUPPORTED_PS.
+const unsupportedPS = 1295
+
+// ComPrepare refuses: the library gives the buffer that a statement's values are in to
+// other connections before the statement is run.
+func (h *handler) ComPrepare(*mysql.Conn, string) ([]*querypb.Field, error) {
+	return nil, mysql.NewSQLError(unsupportedPS, mysql.SSUnknownSQLState, "statements cannot be prepared here: put the values into the text")
 }
 
-func (h *handler) ComStmtExecute(c *mysql.Conn, p *mysql.PrepareData, callback func(*sqltypes.Result) error) error {
-	return h.after(c, h.Handler.ComStmtExecute(c, p, callback))
+func (h *handler) ComQuery(c *mysql.Conn, text string, callback func(*sqltypes.Result) error) error {
+	return h.after(c, h.client(c).ComQuery(c, text, callback))
 }
 
 // after undoes what a statement has done that failed.
@@ -131,7 +165,7 @@ func (h *handler) after(c *mysql.Conn, err error) error {
 		return nil
 	}
 	h.mu.Lock()
-	s := h.sessions[c.ConnectionID]
+	s := h.clients[c.ConnectionID].session
 	h.mu.Unlock()
 	if s == nil {
 		return err

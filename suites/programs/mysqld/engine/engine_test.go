@@ -170,22 +170,10 @@ func TestStatements(t *testing.T) {
 	expect(t, db, []string{"t"}, "SHOW TABLES")
 }
 
-// Prepared statements are the other way that clients have.
-func TestPrepared(t *testing.T) {
+func TestPrepare(t *testing.T) {
 	db, _ := serve(t, t.TempDir())
-	exec(t, db, "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, c VARCHAR(20))")
-	s, err := db.Prepare("INSERT INTO t VALUES (?, ?)")
-	must(t, err)
-	for i := range 5 {
-		_, err := s.Exec(i, fmt.Sprint("c", i))
-		must(t, err)
-	}
-	q, err := db.Prepare("SELECT c FROM t WHERE id = ?")
-	must(t, err)
-	var c string
-	must(t, q.QueryRow(3).Scan(&c))
-	if c != "c3" {
-		t.Fatal(c)
+	if _, err := db.Prepare("SELECT ?"); number(err) != 1295 {
+		t.Fatal(err)
 	}
 }
 
