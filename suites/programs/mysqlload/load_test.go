@@ -345,6 +345,52 @@ func TestBankSees(t *testing.T) {
 	}
 }
 
+// A server that cannot write ends, and says so; and what it had acknowledged is there for the
+// next one.
+func TestBankThroughFullDisk(t *testing.T) {
+	dir := directory(t)
+	s := startServer(t, dir)
+	o := s.options()
+	must(t, o.openBank(t.Context()))
+	s.kill()
+	file, err := program()
+	must(t, err)
+	// 16 KiB or 8, as the shell counts: some hundred transfers.
+	cmd := exec.Command("sh", "-c", `ulimit -f 16; exec "$0" -listen "$1" "$2"`, file, s.addr, dir)
+	stdout, err := cmd.StdoutPipe()
+	must(t, err)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	must(t, cmd.Start())
+	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
+		t.Fatal(err, stderr.String())
+	}
+	o.time, o.patience = 3*time.Second, time.Minute
+	type result struct {
+		*BankReport
+		err error
+	}
+	ended := make(chan result, 1)
+	go func() {
+		r, err := o.transfer(t.Context())
+		ended <- result{r, err}
+	}()
+	err = cmd.Wait()
+	if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(stderr.String(), "the journal cannot be written") {
+		t.Fatal(err, stderr.String())
+	}
+	s.start()
+	t.Log(strings.TrimSpace(s.said))
+	r := <-ended
+	must(t, r.err)
+	t.Logf("%+v", *r.BankReport)
+	if r.Made == 0 || r.Lost == 0 {
+		t.Errorf("%d transfers, %d lost", r.Made, r.Lost)
+	}
+	_, err = o.audit(t.Context())
+	must(t, err)
+}
+
 // Of two servers with one directory, one waits until the other has ended.
 func TestOneServer(t *testing.T) {
 	dir := directory(t)

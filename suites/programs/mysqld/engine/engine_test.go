@@ -162,6 +162,7 @@ func TestStatements(t *testing.T) {
 		}
 	}
 	expect(t, db, []string{"t", "two"}, "SHOW TABLES")
+	expect(t, db, want[:1], "SELECT * FROM t WHERE id = -2 FOR UPDATE") // which locks nothing
 	// And all of it once more, from the journal.
 	stop()
 	db, _ = serve(t, dir)
