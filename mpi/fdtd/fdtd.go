@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"runtime"
 
 	"hurdlab/mpi"
 )
@@ -48,8 +49,9 @@ type Field struct {
 	// eps is the time step divided by the permittivity, by cell.
 	eps []float64
 
-	out []byte
-	in  []byte
+	out  [2][]byte // to each neighbour
+	sent []chan error
+	in   []byte
 }
 
 // tagHalo is the tag of the rows that neighbours exchange.
@@ -99,29 +101,53 @@ func (f *Field) Run(ctx context.Context) error {
 	return nil
 }
 
-// Step does one step.
+// Step does one step. If it is the last before the halo has to be exchanged, the rows that the
+// neighbours need are first: they are under way while the rest is computed.
 func (f *Field) Step(ctx context.Context) error {
 	if f.fresh == 0 {
-		if err := f.exchange(ctx); err != nil {
+		if err := f.receive(ctx); err != nil {
 			return err
 		}
 	}
 	// H needs the row of E that follows, and E the row of H before: of what is good, one
 	// row fewer on either side is good afterwards, but for the walls.
-	lo, hi := f.lo-f.fresh, f.hi+f.fresh
-	for i := max(0, lo); i < min(f.p.NX-1, hi-1); i++ {
-		f.stepH(i)
-	}
-	for i := max(1, lo+1); i < min(f.p.NX-1, hi-1); i++ {
-		f.stepE(i)
+	h := span{max(0, f.lo-f.fresh), min(f.p.NX-1, f.hi+f.fresh-1)}
+	e := span{max(1, f.lo-f.fresh+1), min(f.p.NX-1, f.hi+f.fresh-1)}
+	if f.fresh == 1 && f.step+1 < f.p.Steps {
+		// What is sent needs no more of H than a row before it. The rows of E that the
+		// rest of H needs are none that have been computed.
+		restH, restE := h, e
+		n, up, down := f.p.Halo, f.comm.Rank() > 0, f.comm.Rank() < f.comm.Size()-1
+		if up {
+			restH.lo, restE.lo = f.lo+n, f.lo+n
+		}
+		if down {
+			restH.hi, restE.hi = f.hi-n-1, f.hi-n
+		}
+		if restH.lo < restH.hi {
+			f.stepH(span{h.lo, restH.lo})
+			f.stepH(span{restH.hi, h.hi})
+			f.stepE(span{e.lo, restE.lo})
+			f.stepE(span{restE.hi, e.hi})
+			f.send(ctx)
+			f.stepH(restH)
+			f.stepE(restE)
+		} else {
+			f.stepH(h)
+			f.stepE(e)
+			f.send(ctx)
+		}
+	} else {
+		f.stepH(h)
+		f.stepE(e)
 	}
 	f.fresh--
-	if i := f.p.NX / 2; i >= f.from && i < f.to {
-		f.ez[(i-f.from)*f.p.NY+f.p.NY/2] += pulse(f.step)
-	}
 	f.step++
 	return nil
 }
+
+// A span is the rows from lo to before hi.
+type span struct{ lo, hi int }
 
 // pulse is what the source adds in a step: something like a Gaussian, of operations that
 // have the same result on all processors, which math.Exp has not.
@@ -135,56 +161,71 @@ func pulse(step int) float64 {
 	return x * x
 }
 
-func (f *Field) stepH(i int) {
+// stepH does a step of the magnetic field of rows.
+func (f *Field) stepH(rows span) {
 	n := f.p.NY
-	r := (i - f.from) * n
-	ez, next := f.ez[r:][:n], f.ez[r+n:][:n]
-	hx, hy := f.hx[r:][:n], f.hy[r:][:n]
-	for j := 0; j < n-1; j++ {
-		e := ez[j]
-		// The conversions keep compilers from fusing what they round apart elsewhere.
-		hx[j] -= float64(courant * (ez[j+1] - e))
-		hy[j] += float64(courant * (next[j] - e))
+	for i := rows.lo; i < rows.hi; i++ {
+		r := (i - f.from) * n
+		ez, next := f.ez[r:][:n], f.ez[r+n:][:n]
+		hx, hy := f.hx[r:][:n], f.hy[r:][:n]
+		for j := 0; j < n-1; j++ {
+			e := ez[j]
+			// The conversions keep compilers from fusing what they round apart elsewhere.
+			hx[j] -= float64(courant * (ez[j+1] - e))
+			hy[j] += float64(courant * (next[j] - e))
+		}
 	}
 }
 
-func (f *Field) stepE(i int) {
+// stepE does a step of the electric field of rows, with the source.
+func (f *Field) stepE(rows span) {
 	n := f.p.NY
-	r := (i - f.from) * n
-	ez, eps := f.ez[r:][:n], f.eps[r:][:n]
-	hx, hy, before := f.hx[r:][:n], f.hy[r:][:n], f.hy[r-n:][:n]
-	for j := 1; j < n-1; j++ {
-		ez[j] += float64(eps[j] * (hy[j] - before[j] - hx[j] + hx[j-1]))
+	for i := rows.lo; i < rows.hi; i++ {
+		r := (i - f.from) * n
+		ez, eps := f.ez[r:][:n], f.eps[r:][:n]
+		hx, hy, before := f.hx[r:][:n], f.hy[r:][:n], f.hy[r-n:][:n]
+		for j := 1; j < n-1; j++ {
+			ez[j] += float64(eps[j] * (hy[j] - before[j] - hx[j] + hx[j-1]))
+		}
+		if i == f.p.NX/2 {
+			ez[n/2] += pulse(f.step)
+		}
 	}
 }
 
-// exchange has the halo filled again: first all send, then all receive.
-func (f *Field) exchange(ctx context.Context) error {
+// send begins to send neighbours the rows that they have as halo; receive waits for its
+// end.
+func (f *Field) send(ctx context.Context) {
 	n := f.p.Halo
-	up, down := f.comm.Rank()-1, f.comm.Rank()+1
-	var sent []chan error
-	send := func(to, row int) {
-		b := f.rows(nil, row, n)
+	to := func(side, rank, row int) {
+		f.out[side] = f.rows(f.out[side][:0], row, n)
 		done := make(chan error, 1)
-		sent = append(sent, done)
-		go func() { done <- f.comm.Send(ctx, to, tagHalo, b) }()
+		f.sent = append(f.sent, done)
+		go func() { done <- f.comm.Send(ctx, rank, tagHalo, f.out[side]) }()
 	}
-	if up >= 0 {
-		send(up, f.lo)
+	if r := f.comm.Rank(); r > 0 {
+		to(0, r-1, f.lo)
 	}
-	if down < f.comm.Size() {
-		send(down, f.hi-n)
+	if r := f.comm.Rank(); r < f.comm.Size()-1 {
+		to(1, r+1, f.hi-n)
 	}
+	runtime.Gosched() // on one processor they would begin when this has nothing to do
+}
+
+// receive has the halo filled again, with what the neighbours send at the same step.
+func (f *Field) receive(ctx context.Context) error {
+	n := f.p.Halo
 	var errs []error
-	if up >= 0 {
-		errs = append(errs, f.recv(ctx, up, f.lo-n))
+	if r := f.comm.Rank(); r > 0 {
+		errs = append(errs, f.recv(ctx, r-1, f.lo-n))
 	}
-	if down < f.comm.Size() {
-		errs = append(errs, f.recv(ctx, down, f.hi))
+	if r := f.comm.Rank(); r < f.comm.Size()-1 {
+		errs = append(errs, f.recv(ctx, r+1, f.hi))
 	}
-	for _, done := range sent {
+	for _, done := range f.sent {
 		errs = append(errs, <-done)
 	}
+	f.sent = f.sent[:0]
 	f.fresh = n
 	return errors.Join(errs...)
 }
@@ -234,11 +275,12 @@ func (f *Field) Energy(ctx context.Context) (float64, error) {
 func (f *Field) Sum(ctx context.Context) (uint64, error) {
 	// By row, so that a rank need not have the whole grid.
 	var sums []byte
+	var row []byte
 	h := fnv.New64a()
 	for i := f.lo; i < f.hi; i++ {
 		h.Reset()
-		f.out = f.rows(f.out[:0], i, 1)
-		h.Write(f.out)
+		row = f.rows(row[:0], i, 1)
+		h.Write(row)
 		sums = h.Sum(sums)
 	}
 	all, err := f.comm.Gather(ctx, 0, sums)
