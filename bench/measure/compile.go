@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 	"strings"
 
 	"hurdlab/bench"
+	"hurdlab/lab"
 	"hurdlab/lab/programs"
 	goport "hurdlab/patches/go"
 )
@@ -62,7 +64,13 @@ type compileTask struct {
 	Needs  []string `json:"needs,omitempty"`
 	Script string   `json:"script"`
 	Cost   float64  `json:"cost,omitempty"`
+	Here   bool     `json:"here,omitempty"`
 }
+
+// toolsOf is where a task has the tools: below root on the file system of the node that it runs
+// on, which has the name that rexec gives it. What is not called by rexec is on node1, whose
+// files all have.
+func toolsOf(root string) string { return "${REXEC_NODE:+/n/$REXEC_NODE}" + root + "/bin" }
 
 // listPackages lists packages and all that they import.
 func listPackages(ctx context.Context, tc *goport.Toolchain, export bool, names ...string) ([]*goPackage, error) {
@@ -102,8 +110,8 @@ type plan struct {
 // object is where the archive of a package is.
 func object(root, pkg string) string { return path.Join(root, "obj", pkg+".a") }
 
-// makePlan plans to build a program that imports packages, below root, with the tools in
-// root/bin. have are archives that are there already.
+// makePlan plans to build a program that imports packages, below root. have are archives
+// that are there already.
 func makePlan(root string, list []*goPackage, have map[string]string, include string) (*plan, error) {
 	p := &plan{files: make(map[string]string), text: make(map[string]string)}
 	for name, file := range have {
@@ -150,8 +158,8 @@ func makePlan(root string, list []*goPackage, have map[string]string, include st
 	p.packages++
 	p.text["link.cfg"] = link.String() + "packagefile main=" + object(root, "main") + "\n"
 	program := path.Join(root, "obj", "program")
-	p.tasks = append(p.tasks, t, compileTask{Name: "link", Needs: []string{"main"}, Cost: 2e5,
-		Script: fmt.Sprintf("%s/bin/link -s -w -buildid= -importcfg %s/link.cfg -o %s %s\n", root, root, program, object(root, "main"))})
+	p.tasks = append(p.tasks, t, compileTask{Name: "link", Needs: []string{"main"}, Cost: 2e5, Here: true, // it needs all files
+		Script: fmt.Sprintf("%s/link -s -w -buildid= -importcfg %s/link.cfg -o %s %s\n", toolsOf(root), root, program, object(root, "main"))})
 	p.objects = append(p.objects, program)
 	return p, nil
 }
@@ -195,30 +203,27 @@ func (p *plan) pack(root string, x *goPackage, archive func(string) string, have
 		}
 		return b.String()
 	}
-	out := archive(x.ImportPath)
+	out, tools := archive(x.ImportPath), toolsOf(root)
 	flags := fmt.Sprintf("-o %s -trimpath %s -p %s -buildid= -c=1 -importcfg %s -pack", out, root, x.ImportPath, path.Join(root, "cfg", x.ImportPath+".cfg"))
 	if x.Standard {
 		flags += " -std"
 	}
 	if len(x.SFiles) == 0 {
-		t.Script = fmt.Sprintf("%s/bin/compile -complete %s%s\n", root, flags, all(x.GoFiles))
+		t.Script = fmt.Sprintf("%s/compile -complete %s%s\n", tools, flags, all(x.GoFiles))
 	} else {
 		work := path.Join(root, "work", x.ImportPath)
-		asm := fmt.Sprintf("%s/bin/asm -p %s -trimpath %s -I %s -I %s/include -D GOOS_hurd -D GOARCH_386 -D GO386_sse2", root, x.ImportPath, root, work, root)
+		asm := fmt.Sprintf("%s/asm -p %s -trimpath %s -I %s -I %s/include -D GOOS_hurd -D GOARCH_386 -D GO386_sse2", tools, x.ImportPath, root, work, root)
 		p.text[path.Join("work", x.ImportPath, "go_asm.h")] = "" // for the first, which only looks at names
-		var b strings.Builder
+		var b, objects strings.Builder
 		fmt.Fprintf(&b, "%s -gensymabis -o %s/symabis%s\n", asm, work, all(x.SFiles))
-		fmt.Fprintf(&b, "%s/bin/compile %s -symabis %s/symabis -asmhdr %s/go_asm.h%s\n", root, flags, work, work, all(x.GoFiles))
-		fmt.Fprintf(&b, "%s/bin/pack r %s", root, out)
-		var objects, scripts strings.Builder
+		fmt.Fprintf(&b, "%s/compile %s -symabis %s/symabis -asmhdr %s/go_asm.h%s\n", tools, flags, work, work, all(x.GoFiles))
 		for _, f := range x.SFiles {
 			o := path.Join(work, strings.TrimSuffix(f, ".s")+".o")
-			fmt.Fprintf(&scripts, "%s -o %s %s\n", asm, o, path.Join(src, f))
+			fmt.Fprintf(&b, "%s -o %s %s\n", asm, o, path.Join(src, f))
 			objects.WriteString(" " + o)
 		}
-		text := b.String()
-		i := strings.LastIndex(text, root+"/bin/pack")
-		t.Script = text[:i] + scripts.String() + text[i:] + objects.String() + "\n"
+		fmt.Fprintf(&b, "%s/pack r %s%s\n", tools, out, objects.String())
+		t.Script = b.String()
 	}
 	p.objects = append(p.objects, out)
 	return t, nil
@@ -315,18 +320,22 @@ func (m *measuring) compile(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if err := p.write(dir); err != nil {
+	if err := p.write(filepath.Join(dir, "sources")); err != nil {
 		return err
 	}
-	if err := buildTools(ctx, tc, filepath.Join(dir, "bin")); err != nil {
+	if err := buildTools(ctx, tc, filepath.Join(dir, "tools", "bin")); err != nil {
 		return err
 	}
-	m.Say("copying the sources to node1")
-	if err := m.lab.Nodes()[0].CopyTo(ctx, dir, tree); err != nil {
+	for n := range m.lab.Nodes() {
+		if err := m.put(ctx, n+1, filepath.Join(dir, "tools"), tree); err != nil {
+			return err
+		}
+	}
+	if err := m.put(ctx, 1, filepath.Join(dir, "sources"), tree); err != nil {
 		return err
 	}
-	m.part.Notes = append(m.part.Notes, fmt.Sprintf("%d packages are compiled, assembled and linked, by distbuild on node1, where all files are; "+
-		"with all nodes each task is put on one by rexec --any. What the smallest programs have (package %s and all that it imports) is there, compiled.", p.packages, given))
+	m.part.Notes = append(m.part.Notes, fmt.Sprintf("%d packages are compiled, assembled and linked, by distbuild on node1, where sources and objects are; each node has tools of its own; "+
+		"with all nodes each task but the last, link, is put on one by rexec --any. What the smallest programs have (package %s and all that it imports) is there, compiled.", p.packages, given))
 
 	counts := m.Nodes
 	if len(counts) == 0 || counts[0] != 1 {
@@ -394,6 +403,30 @@ func (m *measuring) compile(ctx context.Context) error {
 	}
 	slices.Sort(where)
 	m.part.Notes = append(m.part.Notes, "Tasks, of all runs: "+strings.Join(where, "; ")+". The objects had the same bits each time.")
+	return nil
+}
+
+// put copies a directory's files to one of a node, all at once.
+func (m *measuring) put(ctx context.Context, node int, dir, to string) error {
+	m.Say(fmt.Sprintf("copying %s to node%d", filepath.Base(dir), node))
+	r, w := io.Pipe()
+	go func() {
+		t := tar.NewWriter(w)
+		w.CloseWithError(errors.Join(t.AddFS(os.DirFS(dir)), t.Close()))
+	}()
+	defer r.Close()
+	var stderr bytes.Buffer
+	p, err := m.lab.Nodes()[node-1].Start(ctx, lab.Cmd{Args: []string{"distbuild", "-unpack", to}, Stdin: r, Stderr: &stderr})
+	if err != nil {
+		return err
+	}
+	exit, err := p.Wait()
+	if err == nil && !exit.Ok() {
+		err = fmt.Errorf("%v: %s", exit, stderr.String())
+	}
+	if err != nil {
+		return fmt.Errorf("copying %s to node%d: %w", dir, node, err)
+	}
 	return nil
 }
 

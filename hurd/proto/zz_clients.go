@@ -3573,6 +3573,15 @@ func RexecLoad(ctx context.Context, to mach.Port) (node string, load int32, jobs
 	return
 }
 
+// RexecHere calls rexec_here (45402).
+func RexecHere(ctx context.Context, to mach.Port) error {
+	m := newRequest(ctx, 45402)
+	if err := call(ctx, to, m, "rexec_here"); err != nil {
+		return err
+	}
+	return end(ctx, m, nil, "rexec_here")
+}
+
 // Interface RexecJob (section 0): one of them.
 
 // RexecWait calls rexec_wait (45410).

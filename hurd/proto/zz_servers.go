@@ -4968,6 +4968,7 @@ func dispatchNetmsgDoor(ctx context.Context, server any, req, reply *mach.Messag
 type RexecServer interface {
 	RexecStart(ctx context.Context, flags int32, file mach.Port, path string, dir string, argv []byte, envp []byte, fdarray []mach.Port, portarray []mach.Port, intarray []int32) (job mach.Port, pid int32, err error)
 	RexecLoad(ctx context.Context) (node string, load int32, jobs int32, free int64, err error)
+	RexecHere(ctx context.Context) error
 }
 
 // UnimplementedRexec fails every routine of Rexec with [EOPNOTSUPP]. Servers embed it.
@@ -4982,6 +4983,9 @@ func (UnimplementedRexec) RexecStart(ctx context.Context, flags int32, file mach
 func (UnimplementedRexec) RexecLoad(ctx context.Context) (node string, load int32, jobs int32, free int64, err error) {
 	err = EOPNOTSUPP
 	return
+}
+func (UnimplementedRexec) RexecHere(ctx context.Context) error {
+	return EOPNOTSUPP
 }
 
 func dispatchRexec(ctx context.Context, server any, req, reply *mach.Message) error {
@@ -5022,6 +5026,15 @@ func dispatchRexec(ctx context.Context, server any, req, reply *mach.Message) er
 		reply.PutInt32(load)
 		reply.PutInt32(jobs)
 		reply.PutInt64(free)
+		return nil
+	case 45402: // rexec_here
+		if req.End() != nil {
+			return mach.MigBadArguments
+		}
+		err := s.RexecHere(ctx)
+		if err != nil {
+			return err
+		}
 		return nil
 	}
 	return mach.MigBadID
@@ -5244,7 +5257,7 @@ func interfaceOf(id int32) int {
 		return 21
 	case 45200, 45201, 45202, 45203:
 		return 22
-	case 45400, 45401:
+	case 45400, 45401, 45402:
 		return 23
 	case 45410, 45411:
 		return 24

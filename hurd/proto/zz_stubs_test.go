@@ -297,6 +297,7 @@ var stubs = []stub{
 	{45203, "door_map", []string{"cs"}, []string{"S", "S"}, true, DoorMap},
 	{45400, "rexec_start", []string{"i32", "cs", "string", "string", "data", "data", "rights", "rights", "ints"}, []string{"S", "i32"}, true, RexecStart},
 	{45401, "rexec_load", nil, []string{"string", "i32", "i32", "i64"}, true, RexecLoad},
+	{45402, "rexec_here", nil, nil, true, RexecHere},
 	{45410, "rexec_wait", []string{"i32"}, []string{"i32", "i32", "i32"}, true, RexecWait},
 	{45411, "rexec_signal", []string{"i32"}, nil, true, RexecSignal},
 	{45500, "pager_info", nil, []string{"data"}, true, PagerInfo},
@@ -1563,6 +1564,10 @@ func (x recorder) RexecStart(ctx context.Context, flags int32, file mach.Port, p
 func (x recorder) RexecLoad(ctx context.Context) (node string, load int32, jobs int32, free int64, err error) {
 	err = x.serve("rexec_load", nil, &node, &load, &jobs, &free)
 	return
+}
+
+func (x recorder) RexecHere(ctx context.Context) error {
+	return x.serve("rexec_here", nil)
 }
 
 func (x recorder) RexecWait(ctx context.Context, seen int32) (serial int32, status int32, sigcode int32, err error) {

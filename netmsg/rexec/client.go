@@ -269,25 +269,42 @@ func LoadOf(ctx context.Context, p *hurd.Process, node string) Load {
 // another one has.
 const little = 16 << 20
 
-// Least returns the node with the least to do; of several the first.
+// away is how much less another node has to have to do than this one, in threads, to be taken
+// for a program, all whose files are on the way then.
+const away = 0.5
+
+// Least returns the node with the least to do; the first, which is this one, unless
+// another has half a thread less.
 func Least(list []Load) (Load, error) {
-	list = slices.DeleteFunc(slices.Clone(list), func(l Load) bool { return l.Err != nil })
-	if len(list) == 0 {
+	load := func(i int) float64 {
+		if i > 0 {
+			return list[i].Load + away
+		}
+		return list[i].Load
+	}
+	best := -1
+	for i, l := range list {
+		switch {
+		case l.Err != nil:
+		case best < 0, list[best].Free < little && l.Free >= little:
+			best = i
+		case l.Free < little && list[best].Free >= little:
+		case load(i) < load(best):
+			best = i
+		}
+	}
+	if best < 0 {
 		return Load{}, failed(StatusLost, nil, "no node answers")
 	}
-	return slices.MinFunc(list, func(a, b Load) int {
-		if poor := a.Free < little; poor != (b.Free < little) {
-			if poor {
-				return 1
-			}
-			return -1
-		}
-		switch {
-		case a.Load < b.Load:
-			return -1
-		case a.Load > b.Load:
-			return 1
-		}
-		return 0
-	}), nil
+	return list[best], nil
+}
+
+// Here tells the server of this node that a program is started here, as [Least] said.
+func Here(ctx context.Context, p *hurd.Process) error {
+	server, err := p.Lookup(ctx, Path, 0, 0)
+	if err != nil {
+		return err
+	}
+	defer proto.Release(ctx, server)
+	return proto.RexecHere(ctx, server)
 }

@@ -183,7 +183,10 @@ func TestLeast(t *testing.T) {
 		list []Load
 		want string
 	}{
-		{[]Load{{Node: "a", Load: 1, Free: 1 << 30}, {Node: "b", Load: 0.5, Free: 1 << 30}}, "b"},
+		{[]Load{{Node: "a", Load: 1, Free: 1 << 30}, {Node: "b", Load: 0.25, Free: 1 << 30}}, "b"},
+		{[]Load{{Node: "a", Load: 1, Free: 1 << 30}, {Node: "b", Load: 0.75, Free: 1 << 30}}, "a"},
+		{[]Load{{Node: "a", Load: 1, Free: 1 << 30}, {Node: "b", Load: 0.25, Free: 1 << 30}, {Node: "c", Load: 0, Free: 1 << 30}}, "c"},
+		{[]Load{{Node: "a", Err: down}, {Node: "b", Load: 0.25, Free: 1 << 30}, {Node: "c", Load: 0, Free: 1 << 30}}, "c"},
 		{[]Load{{Node: "a", Load: 1, Free: 1 << 30}, {Node: "b", Load: 1, Free: 1 << 30}}, "a"},
 		{[]Load{{Node: "a", Load: 1, Free: 1 << 30}, {Node: "b", Load: 0, Free: 1 << 20}}, "a"},
 		{[]Load{{Node: "a", Load: 1, Free: 1 << 20}, {Node: "b", Load: 0, Free: 1 << 20}}, "b"},

@@ -44,6 +44,7 @@ type Server struct {
 	mu     sync.Mutex
 	jobs   map[*job]struct{} // that are being started or run
 	byUser map[int32]int
+	here   []time.Time // when others were started that count, in order
 }
 
 // NewServer makes a server.
@@ -165,7 +166,30 @@ func (c *client) RexecLoad(context.Context) (node string, load, jobs int32, free
 			busy += 1000
 		}
 	}
+	for _, t := range s.here {
+		if now.Sub(t) < recentTime {
+			busy += 1000
+		}
+	}
 	return s.config.Node, int32(busy), int32(len(s.jobs)), free, nil
+}
+
+// RexecHere says that a program is started here by somebody who has chosen this node, which
+// is the caller's: for some time it counts as those that the server starts.
+func (c *client) RexecHere(context.Context) error {
+	s := c.server
+	if len(c.user.UIDs) == 0 {
+		return proto.EPERM
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	s.here = slices.DeleteFunc(s.here, func(t time.Time) bool { return now.Sub(t) >= recentTime })
+	if len(s.here) == MaxJobs {
+		return proto.EAGAIN
+	}
+	s.here = append(s.here, now)
+	return nil
 }
 
 // enter takes a place for a program.

@@ -246,6 +246,21 @@ func TestRefusals(t *testing.T) {
 	if node, load, n, free, err := proto.RexecLoad(w.ctx, nobody); node != "node2" || load != 250+1000*MaxJobs || n != MaxJobs || free != 1<<20 || err != nil {
 		t.Errorf("%s %d %d %d %v", node, load, n, free, err)
 	}
+	// What is started by others counts as well, and is bounded.
+	if err := proto.RexecHere(w.ctx, nobody); !errors.Is(err, proto.EPERM) {
+		t.Errorf("nobody starts something: %v", err)
+	}
+	for range MaxJobs {
+		if err := proto.RexecHere(w.ctx, user); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := proto.RexecHere(w.ctx, user); !errors.Is(err, proto.EAGAIN) {
+		t.Errorf("one too many: %v", err)
+	}
+	if _, load, n, _, err := proto.RexecLoad(w.ctx, nobody); load != 250+2*1000*MaxJobs || n != MaxJobs || err != nil {
+		t.Errorf("%d %d %v", load, n, err)
+	}
 	w.fake.end(101, 0)
 	if _, status, _, err := proto.RexecWait(w.ctx, jobs[0], 0); status != 0 || err != nil {
 		t.Errorf("%#x %v", status, err)

@@ -282,6 +282,7 @@ var routines = [...]routine{
 	{45203, "door_map", "", ""},
 	{45400, "rexec_start", "", ""},
 	{45401, "rexec_load", "", ""},
+	{45402, "rexec_here", "", ""},
 	{45410, "rexec_wait", "", ""},
 	{45411, "rexec_signal", "", ""},
 	{45500, "pager_info", "", ""},

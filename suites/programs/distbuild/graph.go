@@ -13,6 +13,8 @@ type Task struct {
 	Script string `json:"script"`
 	// Cost is how long it takes, roughly, in any unit.
 	Cost float64 `json:"cost,omitempty"`
+	// Here is that it is to run on this node.
+	Here bool `json:"here,omitempty"`
 }
 
 // A graph says which tasks can be run. What is most urgent is first: the one after which

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"archive/tar"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -151,5 +153,43 @@ func TestPlacement(t *testing.T) {
 	z, _ := p.place()
 	if x[1] != "a" || y[1] != "b" || z[1] != "a" {
 		t.Error(x, y, z)
+	}
+}
+
+// What is in an archive is below the directory, or it is an error.
+func TestUnpack(t *testing.T) {
+	from, to := t.TempDir(), filepath.Join(t.TempDir(), "to")
+	if err := errors.Join(os.MkdirAll(filepath.Join(from, "a", "b"), 0o755), os.WriteFile(filepath.Join(from, "a", "b", "c"), []byte("text"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	if err := errors.Join(w.AddFS(os.DirFS(from)), w.Close(), unpack(to, &b)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(to, "a", "b", "c"))
+	st, _ := os.Stat(filepath.Join(to, "a", "b", "c"))
+	if err != nil || string(got) != "text" || st.Mode() != 0o755 {
+		t.Errorf("%q, %v, %v", got, st.Mode(), err)
+	}
+	for _, h := range []*tar.Header{{Name: "../x", Typeflag: tar.TypeReg}, {Name: "/x", Typeflag: tar.TypeDir}, {Name: "x", Typeflag: tar.TypeSymlink, Linkname: "/"}} {
+		b.Reset()
+		w := tar.NewWriter(&b)
+		if err := errors.Join(w.WriteHeader(h), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if unpack(to, &b) == nil {
+			t.Errorf("%v: made", h)
+		}
+	}
+}
+
+// A task that is to run here is not given to anybody.
+func TestHere(t *testing.T) {
+	p := &placement{by: []string{"env", "REXEC_NODE=node7"}}
+	for here, want := range map[bool]string{true: "here", false: "node7"} {
+		if node, err := p.start(&Task{Script: "true", Here: here}); node != want || err != nil {
+			t.Error(node, err)
+		}
 	}
 }

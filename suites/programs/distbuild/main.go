@@ -3,14 +3,18 @@
 //
 //	distbuild [-j N] [-by COMMAND | -on NODE,NODE...] FILE
 //	distbuild -sums DIRECTORY
+//	distbuild -unpack DIRECTORY < ARCHIVE
 //
 // FILE has a JSON array of [Task]. Each is run by the shell when those that it needs
 // have been; with -by "rexec --any", on the node that has the least to do, with the
-// files of this one; with -on, by rexec on the node that has the fewest of them. When one fails, no more are begun. The last line that it prints is
-// a [Report]. The second prints checksums of all files of a directory.
+// files of this one; with -on, by rexec on the node that has the fewest of them. They are
+// started one after the other, so that who places one knows of those before. When one fails, no
+// more are begun. The last line that it prints is a [Report]. The second prints checksums of
+// all files of a directory; the third makes the files of a tar archive in one.
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
@@ -40,6 +44,7 @@ func main() {
 	by := flag.String("by", "", "`command` that runs another one")
 	on := flag.String("on", "", "`nodes` to run tasks on")
 	sums := flag.Bool("sums", false, "print checksums of the files of a directory")
+	unpacks := flag.Bool("unpack", false, "make the files of an archive in a directory")
 	verbose := flag.Bool("v", false, "say what has been run, where, and how long it took")
 	flag.Parse()
 	if flag.NArg() != 1 || *jobs < 1 {
@@ -48,6 +53,13 @@ func main() {
 	}
 	if *sums {
 		if err := checksums(os.Stdout, flag.Arg(0)); err != nil {
+			fmt.Fprintln(os.Stderr, "distbuild:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if *unpacks {
+		if err := unpack(flag.Arg(0), os.Stdin); err != nil {
 			fmt.Fprintln(os.Stderr, "distbuild:", err)
 			os.Exit(1)
 		}
@@ -138,6 +150,8 @@ type placement struct {
 
 	mu  sync.Mutex
 	has []int // how many tasks a node has
+
+	starting sync.Mutex // a task whose node is not known yet
 }
 
 // place returns the command that runs another one, and what is to be called when that
@@ -164,18 +178,67 @@ func (p *placement) place() (by []string, done func()) {
 
 // start runs a task and waits for its end.
 func (p *placement) start(t *Task) (node string, err error) {
-	by, done := p.place()
-	defer done()
+	p.starting.Lock()
+	placed := sync.OnceFunc(p.starting.Unlock)
+	defer placed()
+	var by []string
+	if !t.Here {
+		var done func()
+		by, done = p.place()
+		defer done()
+	}
 	args := append(append([]string(nil), by...), "sh", "-c", where+t.Script)
 	cmd := exec.Command(args[0], args[1:]...)
-	var out, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &stderr
+	out, stderr := &said{placed: placed}, new(bytes.Buffer)
+	cmd.Stdout, cmd.Stderr = out, stderr
 	err = cmd.Run()
 	node, rest, _ := strings.Cut(out.String(), "\n")
 	if err != nil {
 		return node, fmt.Errorf("on %s: %w\n%s%s", node, err, rest, stderr.String())
 	}
 	return node, nil
+}
+
+// said is what a task has said: first, where it is.
+type said struct {
+	bytes.Buffer
+	placed func()
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.placed()
+	return s.Buffer.Write(b)
+}
+
+// unpack makes the files and directories of a tar archive below a directory.
+func unpack(dir string, archive io.Reader) error {
+	for r := tar.NewReader(archive); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if !filepath.IsLocal(h.Name) {
+			return fmt.Errorf("%s is not below a directory", h.Name)
+		}
+		name := filepath.Join(dir, filepath.FromSlash(h.Name))
+		switch h.Typeflag {
+		case tar.TypeDir:
+			err = os.MkdirAll(name, 0o755)
+		case tar.TypeReg:
+			var f *os.File
+			if f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, h.FileInfo().Mode().Perm()); err == nil {
+				_, err = io.Copy(f, r)
+				err = errors.Join(err, f.Close())
+			}
+		default:
+			err = fmt.Errorf("%s is neither a file nor a directory", h.Name)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // checksums writes the sums of all files below a directory, by name.

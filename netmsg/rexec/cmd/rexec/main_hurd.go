@@ -98,7 +98,11 @@ func run(ctx context.Context, self *hurd.Process) (rexec.State, error) {
 		if err != nil {
 			return none, err
 		}
-		node = l.Node
+		if node = l.Node; node == name {
+			// Whoever asks next should know. That it is not said, as where only root may, changes
+			// nothing else.
+			_ = rexec.Here(ctx, self)
+		}
 	case len(args) > 0:
 		node, args = args[0], args[1:]
 	}
