@@ -41,34 +41,34 @@ _pager_S_memory_object_init (struct pager *p, mach_port_t control, mach_port_t n
     return EOPNOTSUPP;
   _pager_begin (p);
   coh_client id;
-  struct kernel *k = 0;
-  if (MACH_PORT_VALID (control) && page_size == vm_page_size && ! _pager_kernel (p, control)
-      && coh_attach (p->coh, 0, &id) == 0)
+  if (! MACH_PORT_VALID (control) || _pager_any_kernel (p, control))
     {
-      k = must (calloc (1, sizeof *k));
+      let_go (control);		/* a second time */
+      let_go (name);
+    }
+  else if (page_size == vm_page_size && coh_attach (p->coh, 0, &id) == 0)
+    {
+      struct kernel *k = must (calloc (1, sizeof *k));
       k->id = id;
       k->control = control;
       k->name = name;
       vec_push (&p->kernels, k);
       mach_port_t old = MACH_PORT_NULL;
+      k->watched = 1;
       error_t err = mach_port_request_notification (mach_task_self (), control,
 						    MACH_NOTIFY_DEAD_NAME, 1, p->port.port_right,
 						    MACH_MSG_TYPE_MAKE_SEND_ONCE, &old);
       let_go (old);
-      if (err)			/* it is dead already */
+      if (err)
 	{
+	  k->watched = 0;
 	  coh_gone (p->coh, id);
 	  _pager_remove_kernel (p, k, 0);
 	}
     }
+  else
+    _pager_refuse_kernel (p, control, name);
   _pager_end (p);
-  if (! k)
-    {
-      if (MACH_PORT_VALID (control))
-	_pager_send_destroy (control, KERN_RESOURCE_SHORTAGE);
-      let_go (control);
-      let_go (name);
-    }
   return 0;
 }
 
@@ -78,7 +78,7 @@ _pager_S_memory_object_terminate (struct pager *p, mach_port_t control, mach_por
   if (! p)
     return EOPNOTSUPP;
   _pager_begin (p);
-  struct kernel *k = _pager_kernel (p, control);
+  struct kernel *k = _pager_any_kernel (p, control);
   if (k)
     {
       coh_terminated (p->coh, k->id);
@@ -166,7 +166,8 @@ _pager_S_memory_object_data_return (struct pager *p, mach_port_t control, vm_off
   struct coh_range r;
   _pager_begin (p);
   struct kernel *k = _pager_kernel (p, control);
-  if (k && pages_of (offset, length, &r))
+  /* A kernel does not take back what does not begin at a page.  */
+  if (k && data % vm_page_size == 0 && pages_of (offset, length, &r))
     {
       coh_data *list = must (malloc (r.n * sizeof *list));
       for (int64_t i = 0; i < r.n; i++)
@@ -244,13 +245,6 @@ _pager_mach_msg (mach_msg_header_t *m, mach_msg_option_t option, mach_msg_size_t
   return err;
 }
 
-/* What a message that wants an answer has for it.  */
-static mach_port_t
-object_right (struct pager *p, int wanted)
-{
-  return wanted ? ports_get_send_right (p) : MACH_PORT_NULL;
-}
-
 static error_t
 sent (error_t err, mach_port_t right)
 {
@@ -261,10 +255,9 @@ sent (error_t err, mach_port_t right)
 }
 
 error_t
-_pager_tell (struct pager *p, mach_port_t control, struct message *m)
+_pager_tell (mach_port_t control, struct message *m, mach_port_t reply)
 {
   struct coh_action *a = &m->a;
-  mach_port_t right;
   vm_offset_t offset = a->range.first * vm_page_size;
   vm_size_t size = a->range.n * vm_page_size;
   switch (a->what)
@@ -272,9 +265,8 @@ _pager_tell (struct pager *p, mach_port_t control, struct message *m)
     case COH_READY:
       return _pager_send_ready (control, a->attributes.may_cache, a->attributes.copy);
     case COH_CHANGE_ATTRIBUTES:
-      right = object_right (p, m->attributes_reply);
       return sent (_pager_send_change_attributes (control, a->attributes.may_cache,
-						  a->attributes.copy, right), right);
+						  a->attributes.copy, reply), reply);
     case COH_SUPPLY:
       {
 	/* They follow each other in memory.  */
@@ -284,7 +276,6 @@ _pager_tell (struct pager *p, mach_port_t control, struct message *m)
 					a->precious, MACH_PORT_NULL);
       }
     case COH_LOCK:
-      right = object_right (p, a->reply);
       return sent (_pager_send_lock_request (control, offset, size,
 					     a->ret == COH_RETURN_ALL ? MEMORY_OBJECT_RETURN_ALL
 					     : a->ret == COH_RETURN_DIRTY ? MEMORY_OBJECT_RETURN_DIRTY
@@ -293,7 +284,7 @@ _pager_tell (struct pager *p, mach_port_t control, struct message *m)
 					     /* A page that cannot go keeps its lock.  */
 					     a->flush ? VM_PROT_NO_CHANGE
 					     : a->forbid_write ? VM_PROT_WRITE : VM_PROT_NONE,
-					     right), right);
+					     reply), reply);
     case COH_FAIL:
       return _pager_send_data_error (control, offset, size, EIO);
     default:

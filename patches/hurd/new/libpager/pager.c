@@ -18,6 +18,10 @@
 #define ANSWER 45000
 #define RETRY 20
 #define ATTRIBUTES 5000
+#define FAREWELL 5000
+
+/* Kernels that are let in or refused, at a time.  */
+#define MAX_KERNELS 2048
 
 struct port_class *_pager_class;
 
@@ -68,12 +72,19 @@ set_error (struct pager *p, int64_t n, int err)
 /* Kernels.  */
 
 struct kernel *
-_pager_kernel (struct pager *p, mach_port_t control)
+_pager_any_kernel (struct pager *p, mach_port_t control)
 {
   for (size_t i = 0; i < p->kernels.n; i++)
-    if (p->kernels.v[i]->control == control && ! p->kernels.v[i]->deaf)
+    if (p->kernels.v[i]->control == control)
       return p->kernels.v[i];
   return 0;
+}
+
+struct kernel *
+_pager_kernel (struct pager *p, mach_port_t control)
+{
+  struct kernel *k = _pager_any_kernel (p, control);
+  return k && ! k->deaf ? k : 0;
 }
 
 static struct kernel *
@@ -97,10 +108,15 @@ static void
 free_kernel (struct kernel *k)
 {
   mach_port_t old = MACH_PORT_NULL;
-  if (mach_port_request_notification (mach_task_self (), k->control, MACH_NOTIFY_DEAD_NAME, 0,
-				      MACH_PORT_NULL, MACH_MSG_TYPE_MAKE_SEND_ONCE, &old) == 0
-      && MACH_PORT_VALID (old))
-    mach_port_deallocate (mach_task_self (), old);
+  if (k->watched)
+    {
+      error_t err = mach_port_request_notification (mach_task_self (), k->control,
+						    MACH_NOTIFY_DEAD_NAME, 0, MACH_PORT_NULL,
+						    MACH_MSG_TYPE_MAKE_SEND_ONCE, &old);
+      /* If the notice has been sent, it has a reference of its own.  */
+      mach_port_deallocate (mach_task_self (),
+			    ! err && MACH_PORT_VALID (old) ? old : k->control);
+    }
   kern_return_t (*end) (mach_port_t, mach_port_t)
     = k->terminated ? mach_port_destroy : mach_port_deallocate;
   end (mach_task_self (), k->control);
@@ -125,53 +141,110 @@ _pager_remove_kernel (struct pager *p, struct kernel *k, int terminated)
       }
   k->terminated = terminated;
   k->gone = 1;
+  p->dying -= k->dead;
   pthread_cond_broadcast (&p->wakeup);	/* who waits for its attributes */
   if (! k->sending)
     free_kernel (k);
 }
 
+/* Has a kernel that cannot be let in told so.  It is no client of the object's.  */
+void
+_pager_refuse_kernel (struct pager *p, mach_port_t control, mach_port_t name)
+{
+  struct kernel *k = must (calloc (1, sizeof *k));
+  k->control = control;
+  k->name = name;
+  k->deaf = 1;
+  if (p->kernels.n >= MAX_KERNELS)
+    {
+      free_kernel (k);
+      return;
+    }
+  vec_push (&p->kernels, k);
+  struct message *m = vec_add (&k->out);
+  memset (m, 0, sizeof *m);
+  m->a.what = COH_CUT;
+}
+
+/* A kernel is dead.  What it has said before is taken first.  */
 void
 _pager_dead_name (struct pager *p, mach_port_t name)
 {
-  _pager_begin (p);
-  for (size_t i = 0; i < p->kernels.n; i++)
-    if (p->kernels.v[i]->control == name)
-      {
-	struct kernel *k = p->kernels.v[i];
-	coh_gone (p->coh, k->id);
-	_pager_remove_kernel (p, k, 0);
-	break;
-      }
-  _pager_end (p);
-  mach_port_deallocate (mach_task_self (), name);	/* the notice's own */
+  mach_port_status_t status;
+  pthread_mutex_lock (&p->lock);
+  struct kernel *k = _pager_any_kernel (p, name);
+  if (k && ! k->dead
+      && mach_port_get_receive_status (mach_task_self (), p->port.port_right, &status) == 0)
+    {
+      k->dead = 1;
+      k->last = status.mps_seqno + status.mps_msgcount - 1;
+      p->dying++;
+    }
+  pthread_mutex_unlock (&p->lock);
 }
 
-/* The next kernel that can be told something.  */
+/* The message of that number has been taken, and all before it.  */
+void
+_pager_served (struct pager *p, mach_port_seqno_t number)
+{
+  pthread_mutex_lock (&p->lock);
+  int dying = p->dying;
+  pthread_mutex_unlock (&p->lock);
+  if (! dying)
+    return;
+  _pager_begin (p);
+  for (size_t i = 0; i < p->kernels.n;)
+    {
+      struct kernel *k = p->kernels.v[i];
+      if (k->dead && (int) (number - k->last) >= 0)
+	{
+	  coh_gone (p->coh, k->id);
+	  _pager_remove_kernel (p, k, 0);
+	}
+      else
+	i++;
+    }
+  _pager_end (p);
+}
+
+/* Whether a message may keep its sender: kernels carry them out in the sender's thread.  */
+static int
+lasts (const struct message *m)
+{
+  return m->a.what == COH_LOCK || m->a.what == COH_TERMINATE || m->a.what == COH_CUT;
+}
+
+/* The next kernel that can be told something; quickly, if that is wanted.  */
 static struct kernel *
-next_kernel (struct pager *p)
+next_kernel (struct pager *p, int quickly)
 {
   for (size_t i = 0; i < p->kernels.n; i++)
-    if (p->kernels.v[i]->out.n && ! p->kernels.v[i]->slow)
-      return p->kernels.v[i];
+    {
+      struct kernel *k = p->kernels.v[i];
+      if (k->out.n && ! k->slow && ! k->sending && ! (quickly && lasts (&k->out.v[0])))
+	return k;
+    }
   return 0;
 }
 
-/* Tells kernels what they are to be told.  One thread at a time does (C1).  */
-void
-_pager_send (struct pager *p)
+/* Tells kernels what they are to be told.  One thread at a time does for each of
+   them (C1).  */
+static void
+tell_kernels (struct pager *p, int quickly)
 {
   struct kernel *k;
-  if (p->sending)
-    return;
-  p->sending = 1;
-  while ((k = next_kernel (p)))
+  while ((k = next_kernel (p, quickly)))
     {
       struct message m = k->out.v[0];
       vec_remove (&k->out, 0);
       k->sending = 1;
-      mach_port_t control = k->control;
+      if (lasts (&m) && next_kernel (p, 0))
+	_pager_schedule (p, TASK_SEND);	/* the others do not wait for this one */
+      mach_port_t control = k->control, reply = MACH_PORT_NULL;
+      if (! p->dead && (m.attributes_reply || m.a.reply))
+	reply = ports_get_send_right (p);
       pthread_mutex_unlock (&p->lock);
-      error_t err = _pager_tell (p, control, &m);
+      error_t err = _pager_tell (control, &m, reply);
       pthread_mutex_lock (&p->lock);
       k->sending = 0;
       if (err == MACH_SEND_TIMED_OUT && ! k->gone)
@@ -198,20 +271,29 @@ _pager_send (struct pager *p)
       else if (k->deaf && ! k->out.n)
 	_pager_remove_kernel (p, k, 0);
     }
-  p->sending = 0;
+}
+
+void
+_pager_send (struct pager *p)
+{
+  pthread_mutex_lock (&p->lock);
+  tell_kernels (p, 0);
+  pthread_mutex_unlock (&p->lock);
 }
 
 /* Tries those again whose queues were full, and parts with those for whom that has
    lasted too long.  */
 static void
-look_at_slow (struct pager *p, coh_tick now)
+look_at_slow (struct pager *p)
 {
+  coh_tick now = 0;
   for (size_t i = 0; i < p->kernels.n;)
     {
       struct kernel *k = p->kernels.v[i];
       if (k->slow)
 	{
 	  k->slow = 0;
+	  now = now ? now : _pager_now ();
 	  if (k->since + ANSWER <= now)
 	    {
 	      coh_gone (p->coh, k->id);
@@ -221,6 +303,19 @@ look_at_slow (struct pager *p, coh_tick now)
 	}
       i++;
     }
+}
+
+/* Tells the object the time, which stands still while there is one kernel: nobody waits for
+   it then, and a kernel that nobody waits for is not cut off, however long it takes.  */
+static void
+tick (struct pager *p)
+{
+  coh_tick now = coh_clients (p->coh) > 1 ? _pager_now () : 0;
+  if (now && p->looked)
+    p->time += now - p->looked;
+  p->looked = now;
+  if (now)
+    coh_ticked (p->coh, p->time);
 }
 
 /* The store, which is the user's.  */
@@ -260,7 +355,7 @@ do_load (struct pager *p, int64_t n)
     }
   if (err)
     set_error (p, n, err);
-  coh_ticked (p->coh, _pager_now ());
+  tick (p);
   if (err && d)
     unref (d);
   coh_data data = d;
@@ -294,7 +389,7 @@ do_store (struct pager *p, struct job *j)
       i += k;
     }
   pthread_mutex_lock (&p->lock);
-  coh_ticked (p->coh, _pager_now ());
+  tick (p);
   for (size_t i = 0; i < j->n; i++)
     {
       set_error (p, j->first + i, errs[i]);
@@ -310,7 +405,7 @@ do_reserve (struct pager *p, int64_t n)
   error_t err = allow_write (p, n);
   if (err)
     set_error (p, n, err);
-  coh_ticked (p->coh, _pager_now ());
+  tick (p);
   coh_reserved (p->coh, n, err);
 }
 
@@ -329,12 +424,21 @@ do_evict (struct pager *p, int64_t n)
   pthread_mutex_lock (&p->lock);
 }
 
-/* Does what the store is asked to do, one thing at a time: users rely on that.  */
-void
-_pager_store (struct pager *p)
+static void
+answered (struct pager *p, coh_token token, int err)
 {
-  if (p->storing)
-    return;
+  for (struct waiter *w = p->waiters; w; w = w->next)
+    if (w->token == token)
+      {
+	w->done = 1;
+	w->err = err;
+	pthread_cond_broadcast (&p->wakeup);
+      }
+}
+
+static void
+do_jobs (struct pager *p)
+{
   p->storing = 1;
   while (p->jobs.n)
     {
@@ -355,32 +459,35 @@ _pager_store (struct pager *p)
 	case JOB_EVICT:
 	  do_evict (p, j.first);
 	  break;
+	case JOB_ANSWER:
+	  answered (p, j.token, j.err);
+	  break;
 	}
       _pager_after (p);
-      _pager_send (p);
+      /* What wants an answer from a kernel may keep its sender until the kernel has
+	 written pages back: that is not for this thread.  */
+      tell_kernels (p, 1);
     }
   p->storing = 0;
+}
+
+/* Does what the store is asked to do, one thing at a time: users rely on that.  */
+void
+_pager_store (struct pager *p)
+{
+  pthread_mutex_lock (&p->lock);
+  if (! p->storing)
+    do_jobs (p);
+  pthread_mutex_unlock (&p->lock);
 }
 
 /* What the coherent object says.  */
 
 static void
-answered (struct pager *p, coh_token token, int err)
-{
-  for (struct waiter *w = p->waiters; w; w = w->next)
-    if (w->token == token)
-      {
-	w->done = 1;
-	w->err = err;
-	pthread_cond_broadcast (&p->wakeup);
-      }
-}
-
-static void
 add_job (struct pager *p, enum job_kind kind, int64_t first, size_t n, struct datum **data)
 {
   struct job *j = vec_add (&p->jobs);
-  *j = (struct job) { kind, first, n, data };
+  *j = (struct job) { .kind = kind, .first = first, .n = n, .data = data };
 }
 
 /* Messages with data, of pages that follow each other in memory.  */
@@ -439,7 +546,11 @@ do_action (struct pager *p, struct coh_action *a)
     case COH_GRANTED:
       /* The pages are nobody's now: that is all that was wanted.  */
       coh_release (p->coh, a->token);
-      /* fall through */
+      if (p->notify_on_evict)	/* the user has been told of the evictions then */
+	vec_push (&p->answers, ((struct job) { .kind = JOB_ANSWER, .token = a->token, .err = a->err }));
+      else
+	answered (p, a->token, a->err);
+      return;
     case COH_SYNCED:
     case COH_CLOSED:
       answered (p, a->token, a->err);
@@ -478,9 +589,8 @@ void
 _pager_begin (struct pager *p)
 {
   pthread_mutex_lock (&p->lock);
-  coh_tick now = _pager_now ();
-  look_at_slow (p, now);
-  coh_ticked (p->coh, now);
+  look_at_slow (p);
+  tick (p);
 }
 
 /* Puts what is to be done into queues, and has workers look at them.  */
@@ -502,18 +612,17 @@ _pager_after (struct pager *p)
     else
       p->evicted.v[left++] = p->evicted.v[i];
   p->evicted.n = left;
+  for (size_t i = 0; i < p->answers.n; i++)
+    vec_push (&p->jobs, p->answers.v[i]);
+  p->answers.n = 0;
 
   if (! p->storing && p->jobs.n)
     _pager_schedule (p, TASK_STORE);
-  if (! p->sending && next_kernel (p))
+  if (next_kernel (p, 0))
     _pager_schedule (p, TASK_SEND);
   coh_tick at;
-  if (coh_next (p->coh, &at))
-    {
-      /* With one kernel nobody waits for the end of a hold.  */
-      coh_tick later = _pager_now () + (coh_clients (p->coh) < 2 ? 1000 : 1);
-      _pager_watch (p, at < later ? later : at);
-    }
+  if (coh_clients (p->coh) > 1 && coh_next (p->coh, &at))
+    _pager_watch (p, _pager_now () + (at > p->time ? at - p->time : 1));
 }
 
 void
@@ -541,23 +650,50 @@ several_processors (void)
   return known;
 }
 
+/* Tasks of a pager have a reference to it.  */
+static void
+run_receive (struct task *t)
+{
+  struct pager *p = ((struct pager_task *) t)->pager;
+  _pager_receive (p);
+  ports_port_deref (p);
+}
+
+static void
+run_send (struct task *t)
+{
+  struct pager *p = ((struct pager_task *) t)->pager;
+  _pager_send (p);
+  ports_port_deref (p);
+}
+
+static void
+run_store (struct task *t)
+{
+  struct pager *p = ((struct pager_task *) t)->pager;
+  _pager_store (p);
+  ports_port_deref (p);
+}
+
 static struct pager *
-create (size_t size, struct user_pager_info *upi, struct port_bucket *bucket, boolean_t may_cache,
+create (struct user_pager_info *upi, struct port_bucket *bucket, boolean_t may_cache,
 	memory_object_copy_strategy_t copy, boolean_t notify_on_evict)
 {
   struct pager *p;
-  errno = ports_create_port (_pager_class, bucket, sizeof *p + size, &p);
+  errno = ports_create_port (_pager_class, bucket, sizeof *p, &p);
   if (errno)
     return 0;
   memset ((char *) p + sizeof p->port, 0, sizeof *p - sizeof p->port);
-  p->upi = size ? (struct user_pager_info *) (p + 1) : upi;
+  p->upi = upi;
   p->requests = _pager_requests_of (bucket);
   p->notify_on_evict = notify_on_evict;
   p->attributes = (struct coh_attributes) { may_cache, copy };
   pthread_mutex_init (&p->lock, 0);
   pthread_cond_init (&p->wakeup, 0);
-  p->tasks[TASK_SEND] = (struct task) { .pager = p, .kind = TASK_SEND };
-  p->tasks[TASK_STORE] = (struct task) { .pager = p, .kind = TASK_STORE };
+  p->in_tail = &p->in;
+  p->tasks[TASK_RECEIVE] = (struct pager_task) { .task.run = run_receive, .pager = p };
+  p->tasks[TASK_SEND] = (struct pager_task) { .task.run = run_send, .pager = p };
+  p->tasks[TASK_STORE] = (struct pager_task) { .task.run = run_store, .pager = p };
   struct coh_config c = {
     /* What is beyond the end, the user says when it is asked for it.  */
     .pages = (int64_t) (~(vm_offset_t) 0 / vm_page_size) + 1,
@@ -573,14 +709,20 @@ struct pager *
 pager_create (struct user_pager_info *upi, struct port_bucket *bucket, boolean_t may_cache,
 	      memory_object_copy_strategy_t copy, boolean_t notify_on_evict)
 {
-  return create (0, upi, bucket, may_cache, copy, notify_on_evict);
+  return create (upi, bucket, may_cache, copy, notify_on_evict);
 }
 
 struct pager *
 pager_create_alloc (size_t size, struct port_bucket *bucket, boolean_t may_cache,
 		    memory_object_copy_strategy_t copy, boolean_t notify_on_evict)
 {
-  struct pager *p = create (size ? size : 1, 0, bucket, may_cache, copy, notify_on_evict);
+  /* Not with the pager: it may be needed longer.  */
+  struct user_pager_info *upi = calloc (1, size ? size : 1);
+  struct pager *p = upi ? create (upi, bucket, may_cache, copy, notify_on_evict) : 0;
+  if (p)
+    p->own_upi = 1;
+  else
+    free (upi);
   return p;
 }
 
@@ -609,6 +751,15 @@ pager_create_ro_port (struct pager *p)
 				      &object, MACH_MSG_TYPE_MAKE_SEND, 1, &offset, 1, &start, 1,
 				      &length, 1, &proxy);
   return errno ? MACH_PORT_NULL : proxy;
+}
+
+static struct timespec
+from_now (coh_tick ms)
+{
+  struct timespec t;
+  clock_gettime (CLOCK_REALTIME, &t);
+  t.tv_sec += ms / 1000;
+  return t;
 }
 
 enum call { SYNC, RETURN, FLUSH, CLOSE };
@@ -705,7 +856,16 @@ void
 pager_shutdown (struct pager *p)
 {
   call (p, CLOSE, COH_EVERYTHING, 1);
-  ports_destroy_right (p);
+  /* The kernels are to hear of it first.  */
+  struct timespec until = from_now (FAREWELL);
+  pthread_mutex_lock (&p->lock);
+  while (p->kernels.n && pthread_cond_timedwait (&p->wakeup, &p->lock, &until) != ETIMEDOUT)
+    ;
+  int was_dead = p->dead;
+  p->dead = 1;
+  pthread_mutex_unlock (&p->lock);
+  if (! was_dead)
+    ports_destroy_right (p);
 }
 
 void
@@ -737,9 +897,7 @@ pager_change_attributes (struct pager *p, boolean_t may_cache, memory_object_cop
       coh_set_attributes (p->coh, a);
     }
   _pager_after (p);
-  struct timespec until;
-  clock_gettime (CLOCK_REALTIME, &until);
-  until.tv_sec += ATTRIBUTES / 1000;
+  struct timespec until = from_now (ATTRIBUTES);
   for (int late = 0; wait && ! late;)
     {
       int left = 0;
@@ -757,6 +915,8 @@ pager_get_error (struct pager *p, vm_address_t address)
 {
   pthread_mutex_lock (&p->lock);
   error_t err = mark_of (p, address / vm_page_size) / MARK_ERROR;
+  if (! err && p->marks.n >= MAX_MARKS)
+    err = EIO;			/* it may not have been noted */
   pthread_mutex_unlock (&p->lock);
   return err;
 }
@@ -767,14 +927,32 @@ void
 _pager_real_dropweak (void *arg)
 {
   struct pager *p = arg;
+  _pager_unwatch (p);
   pager_dropweak (p->upi);
+}
+
+/* The user's part of the end.  */
+struct clear
+{
+  struct task task;
+  struct user_pager_info *upi;
+  int own;
+};
+
+static void
+run_clear (struct task *t)
+{
+  struct clear *c = (struct clear *) t;
+  pager_clear_user_data (c->upi);
+  if (c->own)
+    free (c->upi);
+  free (c);
 }
 
 void
 _pager_clean (void *arg)
 {
   struct pager *p = arg;
-  pager_clear_user_data (p->upi);
   while (p->kernels.n)
     _pager_remove_kernel (p, p->kernels.v[0], 0);
   for (size_t i = 0; i < p->jobs.n; i++)
@@ -783,7 +961,16 @@ _pager_clean (void *arg)
   vec_free (&p->kernels);
   vec_free (&p->jobs);
   vec_free (&p->evicted);
+  vec_free (&p->answers);
   _map_free (&p->marks);
   pthread_mutex_destroy (&p->lock);
   pthread_cond_destroy (&p->wakeup);
+
+  /* The user may drop a file then, and wait for memory that this thread has to see to.  */
+  struct clear *c = must (calloc (1, sizeof *c));
+  *c = (struct clear) { .task.run = run_clear, .upi = p->upi, .own = p->own_upi };
+  if (_pager_must_not_wait && p->requests)
+    _pager_add_task (p->requests, &c->task);
+  else
+    run_clear (&c->task);
 }

@@ -6,8 +6,10 @@
    What kernels and the user want is told to a coherent object (coherence.h), under
    the pager's lock; what is to be done then is put into queues: messages for each
    kernel, and jobs for the store, which are the user's callbacks.  Worker threads
-   (requests.c) do it, without the lock.  The thread that receives messages never
-   waits for anything but that lock.  */
+   (requests.c) do it, without the lock.  Workers take the messages, too, in order, from
+   the thread that receives them, which waits for nothing, and asks nobody for anything:
+   what is between us and the kernel (rpctrace, say) may wait for it.  The clock does not call
+   the user, and sends nothing.  */
 
 #ifndef _PAGER_PRIV_H
 #define _PAGER_PRIV_H
@@ -47,12 +49,15 @@ struct kernel
   uint8_t gone;
   uint8_t terminated;		/* control and name are receive rights */
   uint8_t sending;
+  uint8_t watched;		/* a notice of its death has been asked for */
+  uint8_t dead;			/* it is, and its last message is */
+  mach_port_seqno_t last;
   uint8_t slow;			/* its queue is full; since: */
   coh_tick since;
   int attributes;		/* answers to change_attributes that have not come */
 };
 
-enum job_kind { JOB_LOAD, JOB_STORE, JOB_RESERVE, JOB_EVICT };
+enum job_kind { JOB_LOAD, JOB_STORE, JOB_RESERVE, JOB_EVICT, JOB_ANSWER };
 
 struct job
 {
@@ -60,16 +65,24 @@ struct job
   int64_t first;
   size_t n;
   struct datum **data;		/* of a store */
+  coh_token token;		/* of an answer */
+  int err;
 };
 
-/* What a worker can do for a pager.  */
-enum task_kind { TASK_SEND, TASK_STORE };
+/* Something that a worker can do.  */
 struct task
 {
-  struct pager *pager;
   struct task *next;
-  enum task_kind kind;
+  void (*run) (struct task *);
   uint8_t queued;
+};
+
+/* What one can do for a pager.  */
+enum task_kind { TASK_RECEIVE, TASK_SEND, TASK_STORE };
+struct pager_task
+{
+  struct task task;
+  struct pager *pager;
 };
 
 /* A thread that waits for an answer.  */
@@ -102,15 +115,22 @@ struct pager
   struct coh *coh;
   struct coh_attributes attributes;
   coh_token token;
+  coh_tick time, looked;	/* the object's time; when that was looked at */
   struct waiter *waiters;
   VEC (struct kernel *) kernels;
   VEC (struct job) jobs;
-  uint8_t sending, storing;	/* somebody is at it */
-  uint8_t shut;
-  struct task tasks[2];
+  uint8_t storing;		/* somebody is at it */
+  uint8_t shut, dead;		/* closed; and its port is gone */
+  uint8_t own_upi;
+  int dying;			/* kernels that are dead */
+  struct pager_task tasks[3];
+  /* Of the bucket's, and under its lock.  */
+  struct incoming *in, **in_tail;
+  uint8_t receiving;
   struct map marks;
   VEC (int64_t) evicted;	/* pages with that mark */
-  /* Of the clock's list, and under its lock.  */
+  VEC (struct job) answers;	/* when the user has been told of those */
+  /* Of the clock's list, which has a weak reference, and under its lock.  */
   struct pager *next_timed;
   uint8_t timed;
   coh_tick due;
@@ -147,20 +167,31 @@ void _pager_after (struct pager *p);
 void _pager_end (struct pager *p);
 void _pager_remove_kernel (struct pager *p, struct kernel *k, int terminated);
 struct kernel *_pager_kernel (struct pager *p, mach_port_t control);
+struct kernel *_pager_any_kernel (struct pager *p, mach_port_t control);	/* deaf as well */
+void _pager_refuse_kernel (struct pager *p, mach_port_t control, mach_port_t name);
 void _pager_dead_name (struct pager *p, mach_port_t name);
+void _pager_served (struct pager *p, mach_port_seqno_t number);
 
-/* With the lock held, which is let go of meanwhile.  */
+/* What workers do.  */
+void _pager_receive (struct pager *p);
 void _pager_send (struct pager *p);
 void _pager_store (struct pager *p);
 
 /* requests.c.  */
 struct pager_requests *_pager_requests_of (struct port_bucket *bucket);
+int _pager_add_task (struct pager_requests *r, struct task *t);
 void _pager_schedule (struct pager *p, enum task_kind kind);
 void _pager_watch (struct pager *p, coh_tick due);
+void _pager_unwatch (struct pager *p);
+
+/* Whether this thread is one that must not wait.  */
+extern __thread int _pager_must_not_wait;
 coh_tick _pager_now (void);
 
 /* messages.c.  */
-error_t _pager_tell (struct pager *p, mach_port_t control, struct message *m);
+/* Tells a kernel something.  REPLY, if it wants an answer, is a send right of the pager's,
+   and is used up.  */
+error_t _pager_tell (mach_port_t control, struct message *m, mach_port_t reply);
 
 void _pager_clean (void *p);
 void _pager_real_dropweak (void *p);

@@ -14,7 +14,9 @@
 #include "memory_object_S.h"
 #include "libports/notify_S.h"
 
+/* At first, and when so many wait: for a store, or for a kernel that has a page wired.  */
 #define WORKERS 10
+#define MAX_WORKERS 40
 
 struct pager_requests
 {
@@ -27,6 +29,7 @@ struct pager_requests
   struct task *held, **held_tail;	/* for when work goes on */
   int inhibited;
   int busy;			/* workers that work */
+  int workers;
 };
 
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -43,22 +46,28 @@ _pager_requests_of (struct port_bucket *bucket)
   return r;
 }
 
-/* Has a worker look after P, whose lock is held.  */
-void
-_pager_schedule (struct pager *p, enum task_kind kind)
+static void *worker (void *arg);
+
+static error_t
+begin_thread (void *(*f) (void *), void *arg)
 {
-  struct pager_requests *r = p->requests;
-  if (! r)
-    r = p->requests = _pager_requests_of (p->port.bucket);
-  if (! r)
-    return;			/* it will be when something happens and there are workers */
-  struct task *t = &p->tasks[kind];
+  pthread_t t;
+  error_t err = pthread_create (&t, 0, f, arg);
+  if (! err)
+    pthread_detach (t);
+  return err;
+}
+
+/* Has a worker do something, and returns whether that has not been said before.  */
+int
+_pager_add_task (struct pager_requests *r, struct task *t)
+{
   pthread_mutex_lock (&r->lock);
-  if (! t->queued)
+  int new = ! t->queued;
+  if (new)
     {
       t->queued = 1;
       t->next = 0;
-      ports_port_ref (p);
       if (r->inhibited)
 	{
 	  *r->held_tail = t;
@@ -72,6 +81,21 @@ _pager_schedule (struct pager *p, enum task_kind kind)
 	}
     }
   pthread_mutex_unlock (&r->lock);
+  return new;
+}
+
+/* Has a worker look after P, whose lock is held.  */
+void
+_pager_schedule (struct pager *p, enum task_kind kind)
+{
+  struct pager_requests *r = p->requests;
+  if (! r)
+    r = p->requests = _pager_requests_of (p->port.bucket);
+  if (! r)
+    return;			/* it will be when something happens and there are workers */
+  ports_port_ref (p);		/* the task's */
+  if (! _pager_add_task (r, &p->tasks[kind].task))
+    ports_port_deref (p);
 }
 
 static void *
@@ -88,17 +112,18 @@ worker (void *arg)
       if (! r->head)
 	r->tail = &r->head;
       t->queued = 0;
-      r->busy++;
+      int last = ++r->busy == r->workers && r->workers < MAX_WORKERS;
+      r->workers += last;
       pthread_mutex_unlock (&r->lock);
 
-      struct pager *p = t->pager;
-      pthread_mutex_lock (&p->lock);
-      if (t->kind == TASK_SEND)
-	_pager_send (p);
-      else
-	_pager_store (p);
-      pthread_mutex_unlock (&p->lock);
-      ports_port_deref (p);
+      /* Who comes next finds somebody, if that can be.  */
+      if (last && begin_thread (worker, r))
+	{
+	  pthread_mutex_lock (&r->lock);
+	  r->workers--;
+	  pthread_mutex_unlock (&r->lock);
+	}
+      t->run (t);
 
       pthread_mutex_lock (&r->lock);
       if (--r->busy == 0 && ! r->head)
@@ -107,39 +132,114 @@ worker (void *arg)
   return 0;
 }
 
-/* A notice that a kernel is dead comes by the send-once right that was given for
-   it; what else looks like one is somebody's lie.  */
-static int
-dead_name (mach_msg_header_t *in)
+__thread int _pager_must_not_wait;
+
+/* A message for a pager, to which it has a reference.  */
+struct incoming
 {
-  if (in->msgh_id != MACH_NOTIFY_DEAD_NAME
-      || MACH_MSGH_BITS_LOCAL (in->msgh_bits) != MACH_MSG_TYPE_PORT_SEND_ONCE
-      || in->msgh_size < sizeof (mach_dead_name_notification_t))
-    return 0;
-  struct pager *p = (MACH_MSGH_BITS_LOCAL (in->msgh_bits) == MACH_MSG_TYPE_PROTECTED_PAYLOAD
-		     ? _pager_of_payload (in->msgh_protected_payload)
-		     : _pager_of_port (in->msgh_local_port));
-  if (! p)
-    return 0;
-  _pager_dead_name (p, ((mach_dead_name_notification_t *) in)->not_port);
-  ports_port_deref (p);
-  return 1;
+  struct incoming *next;
+  mig_routine_t routine;	/* or null, for a notice of a death, and for nonsense */
+  mach_msg_header_t message[];
+};
+
+/* A notice that a kernel is dead.  Anybody could send such a message: it is believed if the
+   name is dead.  (Whether it has come by a send-once right cannot be seen: libports has
+   put the payload where that was.)  */
+static void
+dead_name (struct pager *p, const mach_msg_header_t *in)
+{
+  mach_port_t name = ((const mach_dead_name_notification_t *) in)->not_port;
+  mach_port_type_t type;
+  if (in->msgh_size >= sizeof (mach_dead_name_notification_t)
+      && mach_port_type (mach_task_self (), name, &type) == 0
+      && (type & MACH_PORT_TYPE_DEAD_NAME))
+    _pager_dead_name (p, name);
 }
+
+static void
+serve (struct pager *p, struct incoming *m)
+{
+  mach_msg_header_t *in = m->message;
+  if (! m->routine)
+    {
+      if (in->msgh_id == MACH_NOTIFY_DEAD_NAME)
+	dead_name (p, in);
+      else
+	mach_msg_destroy (in);
+      return;
+    }
+  mig_reply_header_t out = { .RetCode = MIG_NO_REPLY };
+  (*m->routine) (in, &out.Head);
+  if (out.RetCode && out.RetCode != MIG_NO_REPLY)
+    mach_msg_destroy (in);
+  else if (MACH_PORT_VALID (in->msgh_remote_port))	/* nobody answers */
+    mach_port_deallocate (mach_task_self (), in->msgh_remote_port);
+}
+
+/* Takes the messages of a pager that have come, unless somebody is at it.  */
+void
+_pager_receive (struct pager *p)
+{
+  struct pager_requests *r = p->requests;
+  pthread_mutex_lock (&r->lock);
+  if (! p->receiving)
+    {
+      p->receiving = 1;
+      struct incoming *m;
+      while ((m = p->in))
+	{
+	  p->in = m->next;
+	  if (! p->in)
+	    p->in_tail = &p->in;
+	  pthread_mutex_unlock (&r->lock);
+	  serve (p, m);
+	  _pager_served (p, m->message->msgh_seqno);
+	  free (m);
+	  ports_port_deref (p);
+	  pthread_mutex_lock (&r->lock);
+	}
+      p->receiving = 0;
+    }
+  pthread_mutex_unlock (&r->lock);
+}
+
+static __thread struct pager_requests *mine;
 
 static int
 demuxer (mach_msg_header_t *in, mach_msg_header_t *out)
 {
-  if (dead_name (in))
+  struct pager_requests *r = mine;
+  mig_routine_t routine = _pager_memory_object_server_routine (in);
+  if (! routine && in->msgh_id != MACH_NOTIFY_DEAD_NAME)
+    routine = ports_notify_server_routine (in);
+  struct pager *p = (MACH_MSGH_BITS_LOCAL (in->msgh_bits) == MACH_MSG_TYPE_PROTECTED_PAYLOAD
+		     ? _pager_of_payload (in->msgh_protected_payload)
+		     : _pager_of_port (in->msgh_local_port));
+  struct incoming *m = p ? malloc (sizeof *m + in->msgh_size) : 0;
+  if (! m)
     {
-      ((mig_reply_header_t *) out)->RetCode = MIG_NO_REPLY;
+      if (p)
+	ports_port_deref (p);
+      else if (! routine)
+	routine = ports_notify_server_routine (in);
+      if (p || ! routine)
+	return 0;
+      (*routine) (in, out);	/* the bucket's own port's */
       return 1;
     }
-  mig_routine_t routine = _pager_memory_object_server_routine (in);
-  if (! routine)
-    routine = ports_notify_server_routine (in);
-  if (! routine)
-    return 0;
-  (*routine) (in, out);
+  m->next = 0;
+  m->routine = routine;
+  memcpy (m->message, in, in->msgh_size);
+  pthread_mutex_lock (&r->lock);
+  if (! p->requests)
+    p->requests = r;
+  *p->in_tail = m;
+  p->in_tail = &m->next;
+  pthread_mutex_unlock (&r->lock);
+  ports_port_ref (p);		/* the task's */
+  if (! _pager_add_task (r, &p->tasks[TASK_RECEIVE].task))
+    ports_port_deref (p);
+  ((mig_reply_header_t *) out)->RetCode = MIG_NO_REPLY;
   return 1;
 }
 
@@ -148,18 +248,10 @@ receiver (void *arg)
 {
   struct pager_requests *r = arg;
   pthread_setname_np (pthread_self (), "pager");
+  mine = r;
+  _pager_must_not_wait = 1;
   ports_manage_port_operations_one_thread (r->bucket, demuxer, 0);
   return 0;
-}
-
-static error_t
-begin_thread (void *(*f) (void *), void *arg)
-{
-  pthread_t t;
-  error_t err = pthread_create (&t, 0, f, arg);
-  if (! err)
-    pthread_detach (t);
-  return err;
 }
 
 error_t
@@ -185,13 +277,18 @@ pager_start_workers (struct port_bucket *bucket, struct pager_requests **request
       free (r);
       return err;
     }
+  r->workers = 1;
   pthread_mutex_lock (&all_lock);
   r->next = all;
   all = r;
   pthread_mutex_unlock (&all_lock);
   for (int i = 1; i < WORKERS && ! err; i++)
-    err = begin_thread (worker, r);
-  /* With fewer workers it is slower.  */
+    {
+      err = begin_thread (worker, r);	/* with fewer it is slower */
+      pthread_mutex_lock (&r->lock);
+      r->workers += ! err;
+      pthread_mutex_unlock (&r->lock);
+    }
   err = begin_thread (receiver, r);
   if (! err)
     *requests = r;
@@ -245,6 +342,7 @@ static void *
 run_clock (void *arg)
 {
   (void) arg;
+  _pager_must_not_wait = 1;
   pthread_mutex_lock (&clock_lock);
   for (;;)
     {
@@ -258,6 +356,7 @@ run_clock (void *arg)
 	      *link = p->next_timed;
 	      p->timed = 0;
 	      due = p;
+	      ports_port_ref (p);	/* as long as the list's is there */
 	    }
 	  else
 	    {
@@ -269,6 +368,7 @@ run_clock (void *arg)
       if (due)
 	{
 	  pthread_mutex_unlock (&clock_lock);
+	  ports_port_deref_weak (due);
 	  _pager_begin (due);
 	  _pager_end (due);
 	  ports_port_deref (due);
@@ -307,7 +407,8 @@ _pager_watch (struct pager *p, coh_tick due)
       p->due = INT64_MAX;
       p->next_timed = timed;
       timed = p;
-      ports_port_ref (p);
+      /* A weak one: the clock keeps nobody alive.  */
+      ports_port_ref_weak (p);
     }
   if (due < p->due)
     {
@@ -315,4 +416,22 @@ _pager_watch (struct pager *p, coh_tick due)
       pthread_cond_signal (&clock_changed);
     }
   pthread_mutex_unlock (&clock_lock);
+}
+
+/* Has the clock forget P.  */
+void
+_pager_unwatch (struct pager *p)
+{
+  pthread_mutex_lock (&clock_lock);
+  int was = p->timed;
+  for (struct pager **link = &timed; was && *link; link = &(*link)->next_timed)
+    if (*link == p)
+      {
+	*link = p->next_timed;
+	break;
+      }
+  p->timed = 0;
+  pthread_mutex_unlock (&clock_lock);
+  if (was)
+    ports_port_deref_weak (p);
 }
