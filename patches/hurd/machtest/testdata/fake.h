@@ -55,7 +55,8 @@ enum
 #define vm_page_size ((vm_size_t) 4096)
 
 #define mach_task_self() ((mach_port_t) 1)
-#define mach_host_self() MACH_PORT_DEAD
+/* The C library's own rights: whoever asks for them has no reference.  */
+#define mach_host_self() ((mach_port_t) 2)
 kern_return_t mach_port_deallocate (mach_port_t task, mach_port_t name);
 kern_return_t mach_port_destroy (mach_port_t task, mach_port_t name);
 kern_return_t mach_port_request_notification (mach_port_t task, mach_port_t name, int variant,

@@ -167,6 +167,8 @@ mach_port_deallocate (mach_port_t task, mach_port_t name)
   (void) task;
   if (! MACH_PORT_VALID (name) || name == once)
     return 0;
+  if (name == mach_task_self () || name == mach_host_self ())
+    FAIL ("a right of the C library's is deallocated: %u", name);
   pthread_mutex_lock (&ports_lock);
   struct port *p = ports[name];
   if (p->object)

@@ -643,9 +643,9 @@ several_processors (void)
     {
       host_basic_info_data_t info;
       mach_msg_type_number_t n = HOST_BASIC_INFO_COUNT;
-      mach_port_t host = mach_host_self ();
-      known = host_info (host, HOST_BASIC_INFO, (host_info_t) &info, &n) == 0 && info.avail_cpus > 1;
-      mach_port_deallocate (mach_task_self (), host);
+      /* The right is the C library's, not a reference of ours.  */
+      known = host_info (mach_host_self (), HOST_BASIC_INFO, (host_info_t) &info, &n) == 0
+	      && info.avail_cpus > 1;
     }
   return known;
 }
