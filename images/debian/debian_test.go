@@ -356,6 +356,25 @@ func TestBareHurd(t *testing.T) {
 			t.Errorf("a second time %d files were changed, %v", n, err)
 		}
 	}
+	// Its disk as that of a node of another lab: the mounts are that one's.
+	other := identity(t)
+	other.Hosts = map[string]netip.Addr{other.Name: netip.MustParseAddr("10.0.0.1"), "elsewhere": netip.MustParseAddr("10.0.0.7")}
+	if again, err = inspect(t.Context(), f.File); err != nil {
+		t.Fatal(err)
+	}
+	files3, err := (&parts{layout: again, programs: p.programs}).nodeFiles(t.Context(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Apply(t.Context(), files3); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := f.List(t.Context(), "/n"); err != nil || !slices.Equal(names, []string{"elsewhere"}) {
+		t.Errorf("mounts %q, %v", names, err)
+	}
+	if err := f.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
 	v, err := p.machine("/d", id)
 	if err != nil {
 		t.Fatal(err)

@@ -31,7 +31,9 @@ type Kept struct {
 
 var keptName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
 
-// Put makes an image: write writes the disk to a file. What was there by the name is
+// Put makes an image: write writes the disk to a file, whose file system is then mended
+// as the system's own check would: programs that were replaced while they ran are no
+// files any more, and have their blocks still. What was there by the name is
 // replaced when that is done, and its disk deleted unless it is still in use, which the
 // caller knows.
 func (s Store) Put(ctx context.Context, k Kept, inUse bool, write func(ctx context.Context, file string) error) error {
@@ -49,6 +51,9 @@ func (s Store) Put(ctx context.Context, k Kept, inUse bool, write func(ctx conte
 	if err := write(ctx, filepath.Join(s.Dir, k.File)); err != nil {
 		return err
 	}
+	if err := mend(ctx, filepath.Join(s.Dir, k.File)); err != nil {
+		return errors.Join(err, os.Remove(filepath.Join(s.Dir, k.File)))
+	}
 	// Two labs may use it at once, and its own is never written to.
 	if err := os.Chmod(filepath.Join(s.Dir, k.File), 0o400); err != nil {
 		return err
@@ -64,6 +69,15 @@ func (s Store) Put(ctx context.Context, k Kept, inUse bool, write func(ctx conte
 		return os.Remove(filepath.Join(s.Dir, filepath.Base(before.File)))
 	}
 	return nil
+}
+
+// mend mends the root file system in a disk image.
+func mend(ctx context.Context, file string) error {
+	l, _, err := find(ctx, file)
+	if err != nil {
+		return err
+	}
+	return l.fs.Mend(ctx)
 }
 
 func (s Store) get(name string) (*Kept, error) {

@@ -85,24 +85,36 @@ func (e *ImageError) Advice() string { return e.Do }
 // inspect looks for the root file system of a raw disk image: an ext2 one that
 // has /hurd/startup, in a partition or on the whole disk.
 func inspect(ctx context.Context, file string) (*layout, error) {
-	f, err := os.Open(file)
+	l, clean, err := find(ctx, file)
+	if err == nil && !clean {
+		err = &ImageError{file, errors.New("its root file system was not unmounted"), "check it by e2fsck, or shut the Hurd in it down properly"}
+	}
 	if err != nil {
 		return nil, err
+	}
+	return l, l.look(ctx)
+}
+
+// find does it for inspect, and says whether the file system was unmounted.
+func find(ctx context.Context, file string) (_ *layout, clean bool, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, false, err
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	candidates := []ptable.Partition{{Size: st.Size()}}
 	if _, err := extfs.ReadSuper(f, 0); errors.Is(err, extfs.ErrNone) {
 		parts, err := ptable.Read(f, st.Size())
 		if errors.Is(err, ptable.ErrNone) {
-			return nil, &ImageError{file, errors.New("it has neither a partition table nor an ext2 file system"),
+			return nil, false, &ImageError{file, errors.New("it has neither a partition table nor an ext2 file system"),
 				"name a raw disk image (others: qemu-img convert -O raw FROM TO)"}
 		}
 		if err != nil {
-			return nil, &ImageError{File: file, Err: err}
+			return nil, false, &ImageError{File: file, Err: err}
 		}
 		candidates = parts
 	}
@@ -114,26 +126,24 @@ func inspect(ctx context.Context, file string) (*layout, error) {
 			continue
 		}
 		if err != nil {
-			return nil, &ImageError{File: file, Err: err}
+			return nil, false, &ImageError{File: file, Err: err}
 		}
 		l := &layout{fs: &extfs.FS{File: file, Offset: p.Start}, partition: p.Number}
 		if l.files, err = l.fs.Stat(ctx, interesting...); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		switch {
 		case !l.has(startupServer):
 			seen = append(seen, fmt.Sprintf("partition %d has no %s", p.Number, startupServer))
 			continue
 		case !super.Hurd:
-			return nil, &ImageError{file, errors.New("the creator of its root file system is not the Hurd: there is no place for translators"), "make it by mke2fs -o hurd"}
+			return nil, false, &ImageError{file, errors.New("the creator of its root file system is not the Hurd: there is no place for translators"), "make it by mke2fs -o hurd"}
 		case !super.Attributes:
-			return nil, &ImageError{file, errors.New("its root file system has no extended attributes, which passive translators are set by"), "tune2fs -O ext_attr on its root file system"}
-		case !super.Clean:
-			return nil, &ImageError{file, errors.New("its root file system was not unmounted"), "check it by e2fsck, or shut the Hurd in it down properly"}
+			return nil, false, &ImageError{file, errors.New("its root file system has no extended attributes, which passive translators are set by"), "tune2fs -O ext_attr on its root file system"}
 		}
-		return l, l.look(ctx)
+		return l, super.Clean, nil
 	}
-	return nil, &ImageError{file, fmt.Errorf("no file system with a Hurd: %s", strings.Join(seen, "; ")), "name a disk image with an installed GNU/Hurd"}
+	return nil, false, &ImageError{file, fmt.Errorf("no file system with a Hurd: %s", strings.Join(seen, "; ")), "name a disk image with an installed GNU/Hurd"}
 }
 
 // look finds out the rest.

@@ -221,6 +221,11 @@ func (p *parts) ownFiles(ctx context.Context, id images.Identity, home string) (
 			}
 		}
 	}
+	old, err := p.oldMounts(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, old...)
 	config := p.initConfig(id, home)
 	started, err := p.startFiles(ctx, config)
 	if err != nil {
@@ -232,6 +237,30 @@ func (p *parts) ownFiles(ctx context.Context, id images.Identity, home string) (
 	}
 	files = append(files, extfs.File{Path: nodeinit.ConfigFile, Mode: 0o644, Data: append(b, '\n')})
 	return append(files, started...), nil
+}
+
+// oldMounts removes those of nodes that there are not: of the lab whose node's disk this
+// was before it became an image.
+func (p *parts) oldMounts(ctx context.Context, id images.Identity) ([]extfs.File, error) {
+	names, err := p.fs.List(ctx, "/n")
+	if err != nil {
+		return nil, err
+	}
+	var files []extfs.File
+	for _, name := range names {
+		if _, there := id.Hosts[name]; there && name != id.Name && len(id.Netmsg) > 0 {
+			continue
+		}
+		file := "/n/" + name
+		argv, err := p.fs.Translator(ctx, file)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Equal(argv, []string{"/hurd/netmsg", name}) {
+			files = append(files, extfs.File{Path: file, Absent: true})
+		}
+	}
+	return files, nil
 }
 
 // initConfig is what our init does.

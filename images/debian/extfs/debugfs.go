@@ -147,6 +147,25 @@ func (f *FS) Check(ctx context.Context) error {
 	return nil
 }
 
+// Mend does what a system's own check does while it boots (e2fsck -fp): it gives back
+// what was deleted while somebody had it open. It is an error if that is not all.
+func (f *FS) Mend(ctx context.Context) error {
+	cmd, err := command(ctx, "e2fsck", "-f", "-p", f.name())
+	if err != nil {
+		return err
+	}
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	// 1 and 2: it is right now.
+	var exit *exec.ExitError
+	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() > 0 && exit.ExitCode() <= 3) {
+		return fmt.Errorf("the file system in %s cannot be mended: %w\n%s", f.File, err, bytes.TrimSpace(out))
+	}
+	return f.Check(ctx)
+}
+
 // Metadata writes a sparse file that has the file system's metadata, directories
 // included, but no contents of files (e2image -r), beginning at 0. It takes the
 // time and the space of these only.

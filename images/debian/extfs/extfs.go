@@ -31,6 +31,8 @@ type File struct {
 	// Translator is the command of the passive translator; none if nil. One
 	// that is there is left alone.
 	Translator []string
+	// Absent says that it is not to be there. A directory has to be empty.
+	Absent bool
 }
 
 // An Info is what is known of a file.
@@ -42,6 +44,8 @@ type Info struct {
 	// Translated says that it has a passive translator in the old form, whose
 	// command is in a block of its own.
 	Translated bool
+	// attributes says that it has a block with extended attributes.
+	attributes bool
 }
 
 // plain is what names may be made of: debugfs has its own idea of quoting.
@@ -59,6 +63,7 @@ func checkName(names ...string) error {
 var (
 	statType  = regexp.MustCompile(`(?m)^Inode: \d+ +Type: (\S.*?) +Mode: +(\d+)`)
 	statUser  = regexp.MustCompile(`(?m)^User: +(\d+) +Group: +(\d+)(?: +Project: +\d+)? +Size: (\d+)`)
+	statACL   = regexp.MustCompile(`(?m)^File ACL: (\d+)`)
 	statTrans = regexp.MustCompile(`\bTranslator: (\d+)`)
 	statLink  = regexp.MustCompile(`(?m)^Fast link dest: "(.*)"$`)
 )
@@ -111,6 +116,9 @@ func parseStat(s string) (*Info, error) {
 	info.UID, _ = strconv.Atoi(u[1]) // digits
 	info.GID, _ = strconv.Atoi(u[2])
 	info.Size, _ = strconv.ParseInt(u[3], 10, 64)
+	if acl := statACL.FindStringSubmatch(s); acl != nil && acl[1] != "0" {
+		info.attributes = true
+	}
 	if tr := statTrans.FindStringSubmatch(s); tr != nil && tr[1] != "0" {
 		info.Translated = true
 	}
@@ -333,6 +341,9 @@ func (f *FS) Apply(ctx context.Context, files []File) (changed int, err error) {
 	if err == nil && len(said) > 0 {
 		err = fmt.Errorf("change files in %s: %s", f.File, strings.Join(said, "; "))
 	}
+	if err == nil && e.lost {
+		err = f.Mend(ctx)
+	}
 	return changed, err
 }
 
@@ -397,6 +408,9 @@ type edit struct {
 	argzs map[string][]byte
 	tmp   string
 	cmds  []string
+	// lost says that files with extended attributes are deleted, whose blocks debugfs
+	// leaves behind.
+	lost bool
 }
 
 // dump fetches what may have to be compared.
@@ -435,12 +449,22 @@ func (e *edit) addf(format string, args ...any) {
 // file adds the commands for a file.
 func (e *edit) file(i int, d File) error {
 	have := e.infos[d.Path]
+	if d.Absent {
+		switch {
+		case have == nil:
+		case have.Mode.IsDir():
+			e.remove(d.Path, "rmdir")
+		default:
+			e.remove(d.Path, "rm")
+		}
+		return nil
+	}
 	// A record in the old form would be found before an attribute.
 	if have != nil && (have.Mode.Type() != d.Mode.Type() || d.Translator != nil && have.Translated) {
 		if have.Mode.IsDir() {
 			return errors.New("it is a directory that would have to be deleted")
 		}
-		e.remove(d.Path)
+		e.remove(d.Path, "rm")
 		have = nil
 	}
 	e.parents(path.Dir(d.Path))
@@ -455,7 +479,7 @@ func (e *edit) file(i int, d File) error {
 		}
 		if have == nil || have.Target != d.Target {
 			if have != nil {
-				e.remove(d.Path)
+				e.remove(d.Path, "rm")
 			}
 			e.addf("symlink %s %s", d.Path, d.Target)
 			e.infos[d.Path] = &Info{Mode: d.Mode}
@@ -477,7 +501,7 @@ func (e *edit) file(i int, d File) error {
 				return err
 			}
 			if have != nil {
-				e.remove(d.Path)
+				e.remove(d.Path, "rm")
 				have = nil
 			}
 			e.addf("write %s %s", from, d.Path)
@@ -508,9 +532,10 @@ func (e *edit) file(i int, d File) error {
 	return nil
 }
 
-// remove deletes a file, and with it what is known of it.
-func (e *edit) remove(name string) {
-	e.addf("rm %s", name)
+// remove deletes a file by a command, and with it what is known of it.
+func (e *edit) remove(name, command string) {
+	e.addf("%s %s", command, name)
+	e.lost = e.lost || e.infos[name].attributes
 	delete(e.infos, name)
 }
 

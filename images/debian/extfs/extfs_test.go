@@ -249,3 +249,48 @@ func TestCheckFinds(t *testing.T) {
 		t.Error("a wrong count of links was not found")
 	}
 }
+
+func TestMend(t *testing.T) {
+	f := newFS(t)
+	// As the Hurd leaves a program that was replaced while it ran.
+	if _, said, err := f.debugfs(t.Context(), true, []string{"set_inode_field /usr/bin/sh links_count 0", "unlink /usr/bin/sh"}); err != nil || len(said) > 0 {
+		t.Fatal(err, said)
+	}
+	if err := f.Check(t.Context()); err == nil {
+		t.Fatal("a file that is deleted and has its blocks is not found")
+	}
+	for range 2 {
+		if err := f.Mend(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := f.debugfs(t.Context(), true, []string{"clri /etc"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Mend(t.Context()); err == nil {
+		t.Error("a directory is gone, and that was mended without a question")
+	}
+}
+
+func TestAbsent(t *testing.T) {
+	f := newFS(t)
+	mount := File{Path: "/n/old", Mode: fs.ModeDir | 0o755, Translator: []string{"/hurd/netmsg", "old"}}
+	if n, err := f.Apply(t.Context(), []File{mount, {Path: "/n/file", Mode: 0o644, Translator: []string{"/hurd/null"}}}); n != 2 || err != nil {
+		t.Fatal(n, err)
+	}
+	gone := []File{{Path: "/n/old", Absent: true}, {Path: "/n/file", Absent: true}, {Path: "/n/never", Absent: true}, {Path: "/no/never", Absent: true}}
+	for _, want := range []int{2, 0} {
+		if n, err := f.Apply(t.Context(), gone); n != want || err != nil {
+			t.Errorf("%d files changed, %v; want %d", n, err, want)
+		}
+	}
+	if names, err := f.List(t.Context(), "/n"); len(names) > 0 || err != nil {
+		t.Error(names, err)
+	}
+	if err := f.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := f.Apply(t.Context(), []File{{Path: "/etc", Absent: true}}); err == nil {
+		t.Error("a directory with a file in it was deleted")
+	}
+}
