@@ -35,6 +35,7 @@ type Run struct {
 	Commit  string        `json:"commit,omitempty"`
 	Changed bool          `json:"changed,omitempty"` // besides what is in the commit
 	Command []string      `json:"command,omitempty"`
+	Quick   bool          `json:"quick,omitempty"` // as little as shows that it works
 	Host    Host          `json:"host"`
 	Parts   []*Part       `json:"parts"`
 }

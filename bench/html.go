@@ -107,7 +107,15 @@ func bar(s Spread, g *Goal) string {
 	}
 	fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1f" y1="0" y2="%.0f" stroke="#999" stroke-dasharray="2 2"/>`, at(1), at(1), height)
 	fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1f" y1="7" y2="7" stroke="#345" stroke-width="2"/>`, at(s.Low), at(s.High))
-	fmt.Fprintf(&b, `<circle cx="%.1f" cy="7" r="4" fill="#123"/></svg>`, at(s.Median))
+	// What is outside is an arrow at the end.
+	switch {
+	case s.Median < 0.25:
+		b.WriteString(`<path d="M8 2V12L0 7Z" fill="#123"/></svg>`)
+	case s.Median > 4:
+		fmt.Fprintf(&b, `<path d="M%.0f 2V12L%.0f 7Z" fill="#123"/></svg>`, width-8, width)
+	default:
+		fmt.Fprintf(&b, `<circle cx="%.1f" cy="7" r="4" fill="#123"/></svg>`, min(max(at(s.Median), 4), width-4))
+	}
 	return b.String()
 }
 
@@ -117,6 +125,7 @@ var colors = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#5
 // An axis puts values between two places.
 type axis struct {
 	log      bool
+	whole    bool    // there is nothing between integers
 	from, to float64 // values
 	a, b     float64 // places
 }
@@ -149,6 +158,9 @@ func (x axis) ticks() []float64 {
 			step *= m
 			break
 		}
+	}
+	if x.whole {
+		step = max(step, 1)
 	}
 	for v := math.Ceil(x.from/step) * step; v <= x.to+step/1000; v += step {
 		list = append(list, v)
@@ -188,11 +200,13 @@ func (p *Plot) SVG() string {
 	shown := func(l Line, i int) bool {
 		return i < len(l.Y) && (!p.LogX || l.X[i] > 0) && (!p.LogY || l.Y[i] > 0) && !math.IsNaN(l.Y[i])
 	}
+	x.whole = true
 	for _, l := range p.Lines {
 		for i := range l.X {
 			if !shown(l, i) {
 				continue
 			}
+			x.whole = x.whole && l.X[i] == math.Trunc(l.X[i])
 			fits(&x, l.X[i], &fx)
 			fits(&y, l.Y[i], &fy)
 			if i < len(l.Low) && i < len(l.High) {

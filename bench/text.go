@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"path"
 	"strings"
 	"text/tabwriter"
 	"unicode"
@@ -21,12 +22,19 @@ func (r *Run) facts() [][2]string {
 	if r.Host.CPU != "" {
 		host += " (" + r.Host.CPU + ")"
 	}
-	return [][2]string{
+	facts := [][2]string{
 		{"began", r.Began.UTC().Format("2006-01-02 15:04:05 UTC")},
 		{"took", r.Took.Round(1e9).String()},
 		{"commit", commit},
 		{"host", fmt.Sprintf("%s, %d MB, %s, load %.2f before", host, r.Host.MemoryMB, r.Host.OS, r.Host.Load)},
 	}
+	if len(r.Command) > 0 {
+		facts = append(facts, [2]string{"command", strings.Join(append([]string{path.Base(r.Command[0])}, r.Command[1:]...), " ")})
+	}
+	if r.Quick {
+		facts = append(facts, [2]string{"quick", "as little as shows that it works: the figures mean nothing"})
+	}
+	return facts
 }
 
 func (l Lab) String() string {
@@ -42,7 +50,7 @@ func (l Lab) String() string {
 func (r *Run) Table(w io.Writer, old *Run) error {
 	var b strings.Builder
 	for _, f := range r.facts() {
-		fmt.Fprintf(&b, "%-7s %s\n", f[0], f[1])
+		fmt.Fprintf(&b, "%-8s%s\n", f[0], f[1])
 	}
 	if old != nil {
 		fmt.Fprintf(&b, "against %s, commit %s\n", old.Began.UTC().Format("2006-01-02 15:04:05 UTC"), old.Commit)

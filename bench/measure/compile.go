@@ -347,7 +347,7 @@ func (m *measuring) compile(ctx context.Context) error {
 	}
 	var sums string
 	spread := make(map[string]int)
-	for range m.pick(1, 2) {
+	for range m.turns(1, 2) {
 		for _, n := range counts {
 			if _, err := m.on(ctx, 1, "sh", "-c", "rm -rf "+tree+"/obj; mkdir -p "+strings.Join(p.directories(), " ")); err != nil {
 				return err

@@ -67,14 +67,14 @@ func (m *measuring) mpi(ctx context.Context) error {
 		return err
 	}
 	// The solver first: it is what the rest is for.
-	grid := fmt.Sprintf("-rounds %d -fdtd %s", m.pick(1, 5), map[bool]string{true: "128x128x20", false: "2048x512x24"}[m.Quick])
+	grid := fmt.Sprintf("-rounds %d -fdtd %s", m.turns(1, 5), map[bool]string{true: "128x128x20", false: "4096x512x24"}[m.Quick])
 	if err := run(nodes, grid, "fdtd"); err != nil {
 		return err
 	}
-	if err := run(nodes[:2], fmt.Sprintf("-n %d -rounds %d -sizes %d", m.pick(1, 20), m.pick(1, 9), small), "latency"); err != nil {
+	if err := run(nodes[:2], fmt.Sprintf("-n %d -rounds %d -sizes %d", m.pick(1, 20), m.turns(1, 9), small), "latency"); err != nil {
 		return err
 	}
-	all := fmt.Sprintf("-n %d -rounds %d -sizes %s", m.pick(1, 3), m.pick(1, 3), strings.Join(sizes, ","))
+	all := fmt.Sprintf("-n %d -rounds %d -sizes %s", m.pick(1, 3), m.turns(1, 3), strings.Join(sizes, ","))
 	if err := run(nodes[:2], all, "latency", "bandwidth"); err != nil {
 		return err
 	}

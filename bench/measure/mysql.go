@@ -114,7 +114,7 @@ func (m *measuring) mysql(ctx context.Context) error {
 		mixes = []string{"point", "mixed"}
 	}
 	const clients = 4
-	for range m.pick(1, 3) {
+	for range m.turns(1, 3) {
 		for _, mix := range mixes {
 			for _, p := range mysqlPlaces {
 				out, err := run(p, "-clients", fmt.Sprint(clients), "-time", fmt.Sprintf("%ds", m.pick(2, 10)), "load", mix)

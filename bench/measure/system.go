@@ -31,7 +31,7 @@ func (m *measuring) net(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	rounds := m.pick(1, 5)
+	rounds := m.turns(1, 5)
 	if err := m.tcp(ctx, addr, rounds); err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ var fsPart = Part{
 var operation = regexp.MustCompile(`^(.*\S) +(\S+) +([\d.]+)$`)
 
 func (m *measuring) fs(ctx context.Context) error {
-	rounds := m.pick(1, 5)
+	rounds := m.turns(1, 5)
 	all := newCollection(m.part)
 	for range rounds {
 		out, err := m.on(ctx, 1, "hurdbench", "-n", fmt.Sprint(m.pick(20, 200)))
@@ -219,7 +219,7 @@ func (m *measuring) page(ctx context.Context) error {
 	defer stop()
 	all := newCollection(m.part)
 	size := m.pick(4<<20, 32<<20)
-	for i := range m.pick(1, 5) {
+	for i := range m.turns(1, 5) {
 		// A file of its own each time, of which node1 has nothing.
 		file := fmt.Sprintf("/tmp/pages-%d", i)
 		if _, err := m.on(ctx, 2, "pagebench", "make", "-size", fmt.Sprint(size), file); err != nil {

@@ -26,6 +26,7 @@ func benchCmd(a *app) *cobra.Command {
 	var nodes []int
 	var against, out, from string
 	var quick bool
+	var turns int
 	var names []string
 	for _, p := range measure.Parts {
 		names = append(names, p.Name)
@@ -61,6 +62,9 @@ host; leave it alone meanwhile. docs/benchmarks.md says what each figure is.`,
 			if len(nodes) == 0 || nodes[0] < 1 || nodes[len(nodes)-1] > lab.MaxNodes {
 				return problem.New("--nodes wants numbers of nodes", "such as --nodes 1,2")
 			}
+			if turns < 0 {
+				return problem.New("--turns wants a number", "such as --turns 3")
+			}
 			old, err := readRun(against)
 			if err != nil {
 				return err
@@ -77,12 +81,13 @@ host; leave it alone meanwhile. docs/benchmarks.md says what each figure is.`,
 				return err
 			}
 			run := measure.NewRun(c.Context(), source, os.Args)
+			run.Quick = quick
 			if out == "" {
 				out = "bench-" + run.Began.Format("20060102-150405")
 			}
 			var errs []error
 			for _, p := range parts {
-				res, err := a.bench(c.Context(), f, p, measure.Options{Nodes: nodes, Quick: quick})
+				res, err := a.bench(c.Context(), f, p, measure.Options{Nodes: nodes, Quick: quick, Turns: turns})
 				if res != nil {
 					run.Parts = append(run.Parts, res)
 				}
@@ -105,6 +110,7 @@ host; leave it alone meanwhile. docs/benchmarks.md says what each figure is.`,
 	c.Flags().StringVar(&against, "against", "", "results.json `FILE` of an earlier time to compare with")
 	c.Flags().StringVar(&out, "out", "", "`directory` for the results (default: bench- and the time)")
 	c.Flags().StringVar(&from, "from", "", "show a results.json `FILE`, and measure nothing")
+	c.Flags().IntVar(&turns, "turns", 0, "how often to measure each part (0: as often as it takes to believe it)")
 	c.Flags().BoolVar(&quick, "quick", false, "do as little as shows that it works: the figures mean nothing")
 	return c
 }
