@@ -3,6 +3,7 @@ package measure
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"hurdlab/bench"
 	"hurdlab/lab"
@@ -326,12 +329,18 @@ func (m *measuring) compile(ctx context.Context) error {
 	if err := buildTools(ctx, tc, filepath.Join(dir, "tools", "bin")); err != nil {
 		return err
 	}
+	m.Say("copying tools to the nodes, and sources to node1")
+	g, gctx := errgroup.WithContext(ctx)
 	for n := range m.lab.Nodes() {
-		if err := m.put(ctx, n+1, filepath.Join(dir, "tools"), tree); err != nil {
+		g.Go(func() error {
+			err := m.put(gctx, n+1, filepath.Join(dir, "tools"), tree)
+			if err == nil && n == 0 {
+				err = m.put(gctx, 1, filepath.Join(dir, "sources"), tree)
+			}
 			return err
-		}
+		})
 	}
-	if err := m.put(ctx, 1, filepath.Join(dir, "sources"), tree); err != nil {
+	if err := g.Wait(); err != nil {
 		return err
 	}
 	m.part.Notes = append(m.part.Notes, fmt.Sprintf("%d packages are compiled, assembled and linked, by distbuild on node1, where sources and objects are; each node has tools of its own; "+
@@ -408,11 +417,12 @@ func (m *measuring) compile(ctx context.Context) error {
 
 // put copies a directory's files to one of a node, all at once.
 func (m *measuring) put(ctx context.Context, node int, dir, to string) error {
-	m.Say(fmt.Sprintf("copying %s to node%d", filepath.Base(dir), node))
 	r, w := io.Pipe()
 	go func() {
-		t := tar.NewWriter(w)
-		w.CloseWithError(errors.Join(t.AddFS(os.DirFS(dir)), t.Close()))
+		// What is slow is a node's ssh.
+		z := gzip.NewWriter(w)
+		t := tar.NewWriter(z)
+		w.CloseWithError(errors.Join(t.AddFS(os.DirFS(dir)), t.Close(), z.Close()))
 	}()
 	defer r.Close()
 	var stderr bytes.Buffer

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -163,8 +164,9 @@ func TestUnpack(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	if err := errors.Join(w.AddFS(os.DirFS(from)), w.Close(), unpack(to, &b)); err != nil {
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	if err := errors.Join(w.AddFS(os.DirFS(from)), w.Close(), z.Close(), unpack(to, &b)); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(filepath.Join(to, "a", "b", "c"))
@@ -174,8 +176,9 @@ func TestUnpack(t *testing.T) {
 	}
 	for _, h := range []*tar.Header{{Name: "../x", Typeflag: tar.TypeReg}, {Name: "/x", Typeflag: tar.TypeDir}, {Name: "x", Typeflag: tar.TypeSymlink, Linkname: "/"}} {
 		b.Reset()
-		w := tar.NewWriter(&b)
-		if err := errors.Join(w.WriteHeader(h), w.Close()); err != nil {
+		z := gzip.NewWriter(&b)
+		w := tar.NewWriter(z)
+		if err := errors.Join(w.WriteHeader(h), w.Close(), z.Close()); err != nil {
 			t.Fatal(err)
 		}
 		if unpack(to, &b) == nil {

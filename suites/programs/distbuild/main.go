@@ -10,12 +10,15 @@
 // files of this one; with -on, by rexec on the node that has the fewest of them. They are
 // started one after the other, so that who places one knows of those before. When one fails, no
 // more are begun. The last line that it prints is a [Report]. The second prints checksums of
-// all files of a directory; the third makes the files of a tar archive in one.
+// all files of a directory; the third makes the files of a
+// compressed tar archive in one.
 package main
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -210,9 +213,13 @@ func (s *said) Write(b []byte) (int, error) {
 	return s.Buffer.Write(b)
 }
 
-// unpack makes the files and directories of a tar archive below a directory.
+// unpack makes the files and directories of a compressed tar archive below a directory.
 func unpack(dir string, archive io.Reader) error {
-	for r := tar.NewReader(archive); ; {
+	z, err := gzip.NewReader(bufio.NewReaderSize(archive, 64<<10))
+	if err != nil {
+		return err
+	}
+	for r := tar.NewReader(z); ; {
 		h, err := r.Next()
 		if err == io.EOF {
 			return nil
