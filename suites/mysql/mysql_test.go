@@ -5,7 +5,7 @@
 //
 //	hurdlab test suites/mysql -- -quick
 //
-// Without -quick or -full it does nothing: it has not been seen passing yet. With -full
+// Without -quick or -full it does nothing, since it takes eight minutes. With -full
 // clients work for longer.
 //
 // The server is suites/programs/mysqld, whose documentation says what it is. What it takes is measured by
