@@ -85,6 +85,30 @@ var _ = Describe("a job", func() {
 	}, SpecTimeout(5*time.Minute))
 })
 
+var _ = Describe("the solver in C, over a distribution's MPI", func() {
+	harness.Guard(nodes.Lab)
+
+	It("computes what one process computes", func(ctx SpecContext) {
+		nodes.NeedFile(ctx, 1, "/usr/bin/mpicc", "it is of a distribution that packages an MPI (mpich, libmpich-dev)")
+		p := fdtd.Problem{NX: 96, NY: 64, Steps: 40}
+		f, err := fdtd.New(mpi.Local(1)[0], p)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(f.Run(ctx)).To(Succeed())
+		sum, err := f.Sum(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(l.Nodes()[0].CopyTo(ctx, "../../mpi/fdtd/testdata/fdtd.c", "/tmp/fdtd.c")).To(Succeed())
+		flags := "-O2 -ffp-contract=off"
+		if nodes.On(ctx, 1, "getconf LONG_BIT") == "32\n" {
+			flags += " -msse2 -mfpmath=sse"
+		}
+		nodes.On(ctx, 1, "mpicc "+flags+" -o /tmp/cfdtd /tmp/fdtd.c")
+		for ranks := 1; ranks <= 3; ranks++ {
+			out := nodes.On(ctx, 1, fmt.Sprintf("mpiexec -n %d /tmp/cfdtd %d %d %d", ranks, p.NX, p.NY, p.Steps))
+			Expect(out).To(HavePrefix(fmt.Sprintf("%d %x ", ranks, sum)))
+		}
+	}, SpecTimeout(8*time.Minute))
+})
+
 var _ = Describe("hurdlab bench mpi", func() {
 	harness.Guard(nodes.Lab)
 
