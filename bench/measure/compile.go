@@ -355,7 +355,7 @@ func (m *measuring) compile(ctx context.Context) error {
 		series[n] = m.part.Add(fmt.Sprintf("build/nodes=%d", n), "ns")
 	}
 	var sums string
-	spread := make(map[string]int)
+	spread := make(map[string]share)
 	for range m.turns(1, 2) {
 		for _, n := range counts {
 			if _, err := m.on(ctx, 1, "sh", "-c", "rm -rf "+tree+"/obj; mkdir -p "+strings.Join(p.directories(), " ")); err != nil {
@@ -369,8 +369,9 @@ func (m *measuring) compile(ctx context.Context) error {
 				args = append(args, "-on", nodeNames(n))
 			}
 			var r struct {
-				Took float64        `json:"took_s"`
-				On   map[string]int `json:"on"`
+				Took float64            `json:"took_s"`
+				On   map[string]int     `json:"on"`
+				Each map[string]float64 `json:"each_s"`
 			}
 			if err := m.json(ctx, &r, 1, append(args, tree+"/tasks.json")...); err != nil {
 				return err
@@ -378,7 +379,8 @@ func (m *measuring) compile(ctx context.Context) error {
 			series[n].Values = append(series[n].Values, r.Took*1e9)
 			if n > 1 {
 				for node, k := range r.On {
-					spread[fmt.Sprintf("of %d nodes, %s", n, node)] += k
+					x := spread[fmt.Sprintf("of %d nodes, %s", n, node)]
+					spread[fmt.Sprintf("of %d nodes, %s", n, node)] = share{x.tasks + k, x.took + r.Each[node]}
 				}
 			}
 			// The same bits, wherever it was compiled.
@@ -408,10 +410,10 @@ func (m *measuring) compile(ctx context.Context) error {
 	}
 	var where []string
 	for k, v := range spread {
-		where = append(where, fmt.Sprintf("%s: %d", k, v))
+		where = append(where, fmt.Sprintf("%s: %d, of %.1f s", k, v.tasks, v.took/float64(v.tasks)))
 	}
 	slices.Sort(where)
-	m.part.Notes = append(m.part.Notes, "Tasks, of all runs: "+strings.Join(where, "; ")+". The objects had the same bits each time.")
+	m.part.Notes = append(m.part.Notes, "Tasks, of all runs, and how long each took: "+strings.Join(where, "; ")+". The objects had the same bits each time.")
 	return nil
 }
 
@@ -438,6 +440,12 @@ func (m *measuring) put(ctx context.Context, node int, dir, to string) error {
 		return fmt.Errorf("copying %s to node%d: %w", dir, node, err)
 	}
 	return nil
+}
+
+// A share is what a node has done.
+type share struct {
+	tasks int
+	took  float64
 }
 
 func nodeNames(n int) string {

@@ -40,6 +40,8 @@ type Report struct {
 	Took  float64        `json:"took_s"`
 	Busy  float64        `json:"busy_s"` // of all tasks together
 	On    map[string]int `json:"on"`     // how many tasks which node has run
+	// Each is how long its tasks took there, all together.
+	Each map[string]float64 `json:"each_s"`
 }
 
 func main() {
@@ -106,7 +108,7 @@ func build(tasks []*Task, jobs int, start func(*Task) (string, error), verbose b
 		err  error
 	}
 	began := time.Now()
-	r := &Report{Tasks: len(tasks), On: make(map[string]int)}
+	r := &Report{Tasks: len(tasks), On: make(map[string]int), Each: make(map[string]float64)}
 	results := make(chan result)
 	running := 0
 	var errs []error
@@ -134,6 +136,7 @@ func build(tasks []*Task, jobs int, start func(*Task) (string, error), verbose b
 		}
 		r.On[x.node]++
 		r.Busy += x.took.Seconds()
+		r.Each[x.node] += x.took.Seconds()
 		if verbose {
 			fmt.Fprintf(os.Stderr, "%7.1f %6.1f s %-8s %s\n", time.Since(began).Seconds(), x.took.Seconds(), x.node, tasks[x.task].Name)
 		}
