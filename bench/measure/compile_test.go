@@ -74,6 +74,18 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// The parts' programs are built for the nodes, with what modules of others lack for the Hurd.
+func TestPrograms(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds a tool chain, if there is none")
+	}
+	for _, p := range []*Part{&netPart, &fsPart, &pagePart, &mpiPart, &compilePart} {
+		if err := programs.Build(t.Context(), t.TempDir(), p.Programs...); err != nil {
+			t.Errorf("%s: %v", p.Name, err)
+		}
+	}
+}
+
 func must(b []byte, err error) []byte {
 	if err != nil {
 		panic(err)

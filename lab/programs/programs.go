@@ -96,7 +96,11 @@ func buildFor(ctx context.Context, dir, verb string, args []string) error {
 	if len(here) == 0 {
 		return nil
 	}
-	return run(tc.Command(ctx, append(flags, here...)...))
+	cmd, err := tc.CommandIn(ctx, "", append(flags, here...)...)
+	if err != nil {
+		return err
+	}
+	return run(cmd)
 }
 
 // moduleOf is the directory of a package that is a module of its own, with what only it
