@@ -361,7 +361,7 @@ func (m *measuring) compile(ctx context.Context) error {
 			if _, err := m.on(ctx, 1, "sh", "-c", "rm -rf "+tree+"/obj; mkdir -p "+strings.Join(p.directories(), " ")); err != nil {
 				return err
 			}
-			args := []string{"distbuild", "-j", fmt.Sprint(2 * n)}
+			args := []string{"distbuild", "-j", fmt.Sprint(3 * n)}
 			switch {
 			case n == len(m.lab.Nodes()):
 				args = append(args, "-by", "rexec --any")
