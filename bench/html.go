@@ -231,7 +231,13 @@ func (p *Plot) SVG() string {
 	}
 	esc := template.HTMLEscapeString
 	var b strings.Builder
-	legend := 18.0 * float64((len(p.Lines)+2)/3)
+	columns := 3
+	for _, l := range p.Lines {
+		if len(l.Name) > 20 {
+			columns = 2
+		}
+	}
+	legend := 18.0 * float64((len(p.Lines)+columns-1)/columns)
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" viewBox="0 0 %.0f %.0f" role="img" font-family="sans-serif" font-size="12"><title>%s</title>`,
 		width, height+legend, width, height+legend, esc(p.Title))
 	fmt.Fprintf(&b, `<rect width="%.0f" height="%.0f" fill="white"/>`, width, height+legend)
@@ -266,7 +272,7 @@ func (p *Plot) SVG() string {
 			}
 		}
 		fmt.Fprintf(&b, `<path d="%s" fill="none" stroke="%s" stroke-width="1.5"/>`, path.String(), color)
-		lx, ly := left+float64(k%3)*165, height+float64(k/3)*18
+		lx, ly := left+float64(k%columns)*(width-left)/float64(columns), height+float64(k/columns)*18
 		fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="%s" stroke-width="3"/><text x="%.1f" y="%.1f">%s</text>`, lx, lx+18, ly+4, ly+4, color, lx+23, ly+8, esc(l.Name))
 	}
 	b.WriteString("</svg>")
