@@ -91,6 +91,9 @@ type Config struct {
 	// Memory has the out-of-line data of messages of tasks until it has been sent; nil is
 	// memory of the kernel's, allocated each time.
 	Memory Memory
+	// Owed is how many bytes of answers a peer may be owed that are not in the session
+	// (W1), or one answer; 0 is 4 MB.
+	Owed int
 	// Log is told what nobody else is; nil drops it.
 	Log func(format string, args ...any)
 	// Trace, if not nil, is told of each message. It must be quick.
@@ -163,6 +166,8 @@ type link struct {
 	dirty bool            // something was sent that is to be flushed
 	owed  []rights.Record // that have not been sent, because they can wait
 	timer *time.Timer
+
+	account *account // of answers
 }
 
 // Confirmations and releases are in no hurry: they go with the next record that is,
@@ -240,6 +245,7 @@ type port struct {
 	notify  bool
 
 	out     []*delivery // to it, that wait
+	debts   []*debt     // answers that are to come to it
 	pending []arrival   // from it, that wait for the first's memory
 }
 
@@ -258,6 +264,9 @@ const (
 func New(c Config) (*Bridge, error) {
 	if c.Log == nil {
 		c.Log = func(string, ...any) {}
+	}
+	if c.Owed <= 0 {
+		c.Owed = 4 << 20
 	}
 	if c.Memory == nil {
 		c.Memory = vmem.Memory{}
@@ -351,7 +360,7 @@ func (b *Bridge) Connected(peer rights.Incarnation, window, budget int, s Sessio
 	if b.sessions[peer.Node] != nil {
 		b.lost(peer.Node)
 	}
-	b.sessions[peer.Node] = &link{Session: s, peer: peer}
+	b.sessions[peer.Node] = &link{Session: s, peer: peer, account: newAccount(b.config.Owed, &b.mu)}
 	b.node.Connected(peer, window, budget)
 	b.act()
 	if door.Valid() {
@@ -375,10 +384,12 @@ func (b *Bridge) lost(peer rights.NodeID) {
 	delete(b.sessions, peer)
 	b.node.Lost(peer)
 	b.act()
-	b.giveDoor(l)
+	b.over(l)
 }
 
-func (b *Bridge) giveDoor(l *link) {
+// over gives back what a link had.
+func (b *Bridge) over(l *link) {
+	l.account.close()
 	if l.door.Valid() {
 		_ = mach.Deallocate(l.door) // a send right, or what is left of one: a dead name
 		l.door = mach.Null
@@ -561,6 +572,10 @@ func (b *Bridge) local(name mach.Port) *port {
 
 func (b *Bridge) forget(p *port) {
 	p.gone = true
+	for _, d := range p.debts {
+		d.settle()
+	}
+	p.debts = nil
 	delete(b.adopted, p)
 	delete(b.ports, p.id)
 	if b.names[p.name] == p {
@@ -609,7 +624,7 @@ func (b *Bridge) do(a rights.Action) error {
 		if l := b.sessions[a.Peer]; l != nil {
 			delete(b.sessions, a.Peer)
 			l.Session.Close(a.Err) // whose end is told
-			b.giveDoor(l)
+			b.over(l)
 		}
 		return nil
 	case rights.Deliver:

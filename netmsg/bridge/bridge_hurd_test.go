@@ -117,6 +117,28 @@ func check(t testing.TB, err error) {
 	}
 }
 
+// eventually waits until ok, which what the kernel tells bridges leads to.
+func eventually(t testing.TB, otherwise string, ok func() bool) {
+	t.Helper()
+	for range 500 {
+		if ok() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal(otherwise)
+}
+
+// alone waits until nobody has a right to send to r.
+func alone(t testing.TB, r *mach.Receiver) {
+	t.Helper()
+	eventually(t, "somebody keeps a right", func() bool {
+		st, err := mach.PortGetStatus(mach.TaskSelf(), r.Port())
+		check(t, err)
+		return !st.SendRights && st.SendOnceRights == 0
+	})
+}
+
 // A pair is two bridges: the tests' calls go through b to the door of a.
 type pair struct {
 	a, b *Bridge
@@ -289,17 +311,7 @@ func TestRightComesHome(t *testing.T) {
 		check(t, mach.Deallocate(own))
 		check(t, mach.Deallocate(own))
 		// Nobody else has a right any more.
-		for i := 0; ; i++ {
-			st, err := mach.PortGetStatus(mach.TaskSelf(), r.Port())
-			check(t, err)
-			if !st.SendRights {
-				break
-			}
-			if i == 200 {
-				t.Fatal("somebody keeps a right")
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
+		alone(t, r)
 		check(t, r.Close())
 		p.still(t)
 	}

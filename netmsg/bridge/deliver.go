@@ -18,6 +18,7 @@ type delivery struct {
 	after  Session       // when that has room, if it is not nil
 	check  bool          // whether it is a memory object that is sent to
 	yields []*yield      // that come first
+	owing  *request      // what it asks for, if that is to be owed first
 }
 
 // slow reports whether a message may be one that the kernel itself is to answer, which
@@ -47,16 +48,24 @@ func (b *Bridge) deliver(d rights.Deliver) {
 		// ends its session.
 		later, after = true, l.Session
 	}
+	owing := b.asks(d)
+	var debt *debt
+	if owing != nil && !later {
+		if debt = owing.try(); debt == nil {
+			later = true
+		}
+	}
 	m, list, err := b.message(to, d, later)
 	if err != nil {
 		// The message does not fit this node. What is in it has been given back.
 		b.config.Log("message %d for %v: %v", body.ID(), to.name, err)
 		b.stats.Failed++
+		debt.settle()
 		b.node.Delivered(d.Delivery)
 		return
 	}
 	if later {
-		b.wait(to, &delivery{id: d.Delivery, m: m, after: after, check: check, yields: yields})
+		b.wait(to, &delivery{id: d.Delivery, m: m, after: after, check: check, yields: yields, owing: owing})
 		return
 	}
 	full, err := mach.TrySend(m, false)
@@ -75,6 +84,9 @@ func (b *Bridge) deliver(d rights.Deliver) {
 	case err != nil:
 		b.config.Log("message %d for %v: %v", body.ID(), to.name, err)
 		b.stats.Failed++
+	}
+	if err != nil {
+		debt.settle()
 	}
 	b.node.Delivered(d.Delivery)
 }
@@ -99,6 +111,12 @@ func (b *Bridge) send(to *port) {
 		for _, y := range d.yields {
 			<-y.done
 		}
+		var debt *debt
+		if d.owing != nil {
+			b.mu.Lock()
+			debt = d.owing.wait()
+			b.mu.Unlock()
+		}
 		var err error
 		full := d.resend
 		if d.check && !b.ask(to) {
@@ -116,6 +134,7 @@ func (b *Bridge) send(to *port) {
 		b.mu.Lock()
 		if err != nil {
 			b.stats.Failed++
+			debt.settle()
 		}
 		to.out[0] = nil
 		to.out = to.out[1:]

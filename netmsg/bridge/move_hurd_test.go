@@ -172,17 +172,7 @@ func TestMove(t *testing.T) {
 	numbers(t, r, next, sent)
 	check(t, mach.Deallocate(name))
 	check(t, mach.Deallocate(f.kept))
-	for i := 0; ; i++ {
-		st, err := mach.PortGetStatus(self, r.Port())
-		check(t, err)
-		if !st.SendRights && st.SendOnceRights == 0 {
-			break
-		}
-		if i == 500 {
-			t.Fatal("somebody keeps a right")
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	alone(t, r)
 	check(t, r.Close())
 	p.still(t)
 	p.close(t)
@@ -199,7 +189,19 @@ func TestMoveOnce(t *testing.T) {
 	p.moveTo(t, name)
 	r, err := mach.AdoptReceive(f.recv)
 	check(t, err)
-	time.Sleep(100 * time.Millisecond) // the kernel's notice
+	eventually(t, "the kernel does not say that there are no senders", func() bool {
+		for _, x := range []*Bridge{p.a, p.b} {
+			x.mu.Lock()
+			for q := range x.adopted {
+				if q.quiet {
+					x.mu.Unlock()
+					return true
+				}
+			}
+			x.mu.Unlock()
+		}
+		return false
+	})
 	check(t, mach.Send(t.Context(), once, mach.MoveSendOnce, number(0, 0)))
 	numbers(t, r, []int{0}, []int{1})
 	check(t, r.Close())
@@ -215,17 +217,11 @@ func TestMoveLost(t *testing.T) {
 	self := mach.TaskSelf()
 	dead := func(name mach.Port) {
 		t.Helper()
-		for i := 0; ; i++ {
+		eventually(t, "it does not die", func() bool {
 			typ, err := mach.PortTypeOf(self, name)
 			check(t, err)
-			if typ&mach.TypeDeadName != 0 {
-				break
-			}
-			if i == 500 {
-				t.Fatal("it does not die")
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
+			return typ&mach.TypeDeadName != 0
+		})
 		check(t, mach.Deallocate(name))
 	}
 	// A port there that dies with the message in its queue.
@@ -242,17 +238,11 @@ func TestMoveLost(t *testing.T) {
 	m = mach.NewMessage(1)
 	m.PutRight(name, mach.MoveReceive)
 	check(t, mach.Send(t.Context(), to, mach.MoveSend, m))
-	for i := 0; ; i++ {
+	eventually(t, "it does not arrive", func() bool {
 		st, err := mach.PortGetStatus(self, pit)
 		check(t, err)
-		if st.Queued == 1 {
-			break
-		}
-		if i == 500 {
-			t.Fatal("it does not arrive")
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+		return st.Queued == 1
+	})
 	check(t, mach.DestroyReceive(pit))
 	dead(name)
 	p.still(t)

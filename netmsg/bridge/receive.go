@@ -21,6 +21,25 @@ type arrival struct {
 	// what has been taken apart.
 	body *wire.Body
 	list []wire.MachRight
+
+	debt *debt // of what it answers
+}
+
+// size is how many bytes it has.
+func (a *arrival) size() int {
+	if a.m == nil {
+		return a.body.Size()
+	}
+	n := uint64(len(a.m.Buffer(0)))
+	for it, err := range a.m.Items() {
+		if err != nil {
+			break
+		}
+		if it.OOL {
+			n += it.Size()
+		}
+	}
+	return int(min(n, maxCost))
 }
 
 // receive receives from the set until the bridge is closed.
@@ -148,6 +167,11 @@ func (b *Bridge) arrived(name mach.Port, a arrival) (paused *port) {
 		return nil
 	}
 	p.taken++
+	if len(p.debts) > 0 {
+		a.debt = p.debts[0]
+		p.debts = p.debts[1:]
+		a.debt.becomes(a.size())
+	}
 	defer func() {
 		if p.recv != nil && (p.paused || p.held) {
 			paused = p
@@ -190,6 +214,7 @@ func (b *Bridge) work(p *port, moves int) {
 		}
 		b.mu.Lock()
 		if p.moves != moves {
+			a.debt.settle()
 			// It goes to the port as it is: see move.go.
 			if a.m != nil && err == nil {
 				a.body.Free()
@@ -213,6 +238,7 @@ func (b *Bridge) work(p *port, moves int) {
 				b.sent(p, a)
 			}
 		}
+		a.debt.settle()
 		more := p.moves == moves && len(p.pending) > 0
 		if p.held && len(p.pending) <= maxPending/2 {
 			p.held = false
@@ -318,6 +344,7 @@ func (g *guarded) free() {
 
 // destroy gives back the rights of a message.
 func (b *Bridge) destroy(a arrival) {
+	a.debt.settle()
 	if a.m != nil {
 		mach.Destroy(a.m)
 		return
@@ -339,6 +366,7 @@ func (b *Bridge) destroy(a arrival) {
 
 // sent gives the table a message from the proxy p.
 func (b *Bridge) sent(p *port, a arrival) {
+	defer a.debt.settle()
 	if p.adopted {
 		defer b.quieted(p)
 	}

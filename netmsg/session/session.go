@@ -212,13 +212,16 @@ func (s *Session) Send(r *rights.Record) {
 		free(r)
 		return
 	}
+	before := s.queued()
 	if err := s.out.append(r, &s.codec); err != nil {
 		free(r)
 		s.end(protocolError(rights.CodeInternal, "B4", "%v", err), true)
 		return
 	}
 	s.sent++
-	s.bound()
+	if before > s.config.Queue/8 { // one message may be larger than the queue
+		s.bound()
+	}
 }
 
 // free frees the body of a record that is not sent.

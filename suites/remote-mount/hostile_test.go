@@ -268,13 +268,11 @@ var _ = Describe("a peer with a key that wants no good", Ordered, ContinueOnFail
 	It("reads nothing of what it asks for: it is given up", func(ctx SpecContext) {
 		mark := console(ctx)
 		r := g.intrude(ctx)
-		// As many requests as there may be without a confirmation, for more than can wait
-		// to be written: 8 of 512 kB of each of 12 rights. (What servers have answered and
-		// netmsg has not taken waits in the kernel, which has room for all of it here:
-		// with 40 rights a node of 192 MB has no memory for its servers.)
+		// As many requests as there may be without a confirmation, for as much as the node
+		// has memory: 8 of 512 kB of each of 40 rights. Rule W1: most are not delivered.
 		var all []rights.Record
 		root := r.open("/", "", 0)
-		for range 12 {
+		for range 40 {
 			a, err := r.lookup(root, "bin/mountload", 1)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(a.code).To(BeZero())

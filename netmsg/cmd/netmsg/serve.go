@@ -102,7 +102,7 @@ func serve(ctx context.Context, args []string) error {
 	}
 	n.bridge, err = bridge.New(bridge.Config{
 		Self: n.self, Auth: n.proc.Auth, Local: n.local(), Trace: n.tracer.event, Dial: func(to rights.NodeID) { n.sessions.Dial(to) }, Door: n.door, Reauthenticate: n.reauth,
-		Log: n.log, Memory: &n.memory,
+		Log: n.log, Memory: &n.memory, Owed: limits.queue / 4,
 	})
 	if err != nil {
 		return err
