@@ -16,8 +16,8 @@
 //   - eight: the rate of calls with eight under way, times that of one at a time; the same of
 //     echoes, with eight connections;
 //   - read, write: the rate at which the file is read and written in pieces of 1 MB, times
-//     that at which TCP brings and takes as much; and the same in pieces of 128 KB and
-//     64 KB.
+//     that at which TCP brings and takes as much; the same in pieces of 128 KB and
+//     64 KB; and in pieces of 512 KB of which two are under way.
 //
 // The second compares listing a mounted directory, and asking for the attributes of each
 // file, with the same by 9P2000.L: NODE runs the third for the same directory. The two
@@ -28,6 +28,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -37,6 +38,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hurdlab/hurd"
@@ -64,9 +66,11 @@ type Result struct {
 	Write2 float64 `json:"write_128k"`
 	Read3  float64 `json:"read_64k"`
 	Write3 float64 `json:"write_64k"`
+	Read4  float64 `json:"read_two"`
+	Write4 float64 `json:"write_two"`
 }
 
-var only = flag.String("only", "", "measure only `what`: call, eight, read, write")
+var only = flag.String("only", "", "measure only `what`: call, eight, read, write; or load, calls with eight under way and nothing else, to be profiled")
 
 func main() {
 	calls := flag.Int("calls", 400, "`calls` to measure")
@@ -136,6 +140,11 @@ func measure(ctx context.Context, file, tcp string, calls int, bytes int64) (*Re
 		if err := r.eight(ctx, p, tcp, calls); err != nil {
 			return nil, err
 		}
+	}
+	if *only == "load" {
+		call := func() error { _, err := proto.IOGetOpenmodes(ctx, p); return err }
+		r.Calls, err = rate(slices.Repeat([]func() error{call}, under), calls)
+		return r, err
 	}
 	if bytes == 0 || !measures("read") && !measures("write") {
 		return r, nil
@@ -211,30 +220,6 @@ func (r *Result) eight(ctx context.Context, p mach.Port, tcp string, calls int) 
 	}
 	call := func() error { _, err := proto.IOGetOpenmodes(ctx, p); return err }
 	all := slices.Repeat([]func() error{call}, under)
-	// rate is that of n calls by those in list, in calls a second.
-	rate := func(list []func() error, n int) (float64, error) {
-		errs := make([]error, len(list))
-		us, _ := timed(func() error {
-			var wg sync.WaitGroup
-			for i, f := range list {
-				wg.Go(func() {
-					for range n / len(list) {
-						if errs[i] = f(); errs[i] != nil {
-							return
-						}
-					}
-				})
-			}
-			wg.Wait()
-			return nil
-		})
-		for _, err := range errs {
-			if err != nil {
-				return 0, err
-			}
-		}
-		return float64(n) * 1e6 / us, nil
-	}
 	const rounds = 10
 	n := max(calls/rounds/under, 1) * under
 	var x [4][]float64
@@ -250,6 +235,26 @@ func (r *Result) eight(ctx context.Context, p mach.Port, tcp string, calls int) 
 	r.Calls = median(x[1])
 	r.Eight, r.EightEcho = ratio(x[1], x[0]), ratio(x[3], x[2])
 	return nil
+}
+
+// rate is that of n calls by those in list, in calls a second.
+func rate(list []func() error, n int) (float64, error) {
+	errs := make([]error, len(list))
+	us, _ := timed(func() error {
+		var wg sync.WaitGroup
+		for i, f := range list {
+			wg.Go(func() {
+				for range n / len(list) {
+					if errs[i] = f(); errs[i] != nil {
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		return nil
+	})
+	return float64(n) * 1e6 / us, errors.Join(errs...)
 }
 
 // ratio is the median of the quotients.
@@ -336,13 +341,48 @@ func (r *Result) bulk(ctx context.Context, p mach.Port, tcp string, bytes int64)
 			return nil
 		}
 	}
+	// two has size bytes from off on done in two pieces at a time.
+	const half = 512 << 10
+	two := func(do func(off, n int64) (int, error)) func(int64) error {
+		return func(off int64) error {
+			var next atomic.Int64
+			var errs [2]error
+			var wg sync.WaitGroup
+			for i := range errs {
+				wg.Go(func() {
+					for errs[i] == nil {
+						at := next.Add(half) - half
+						if at >= size {
+							return
+						}
+						want := min(half, size-at)
+						n, err := do(off+at, want)
+						if err == nil && int64(n) < want {
+							err = io.ErrUnexpectedEOF
+						}
+						errs[i] = err
+					}
+				})
+			}
+			wg.Wait()
+			return errors.Join(errs[:]...)
+		}
+	}
+	write2 := two(func(off, n int64) (int, error) {
+		k, err := proto.IOWrite(ctx, p, buf[:n], off)
+		return int(k), err
+	})
+	read2 := two(func(off, n int64) (int, error) {
+		b, err := proto.IORead(ctx, p, off, uint64(n))
+		return len(b), err
+	})
 	type what struct {
 		do    func(int64) error
 		times []float64
 		way   string
 	}
-	list := []*what{{do: out, way: "write"}, {do: write(1 << 20), way: "write"}, {do: write(128 << 10), way: "write"}, {do: write(64 << 10), way: "write"},
-		{do: in, way: "read"}, {do: read(1 << 20), way: "read"}, {do: read(128 << 10), way: "read"}, {do: read(64 << 10), way: "read"}}
+	list := []*what{{do: out, way: "write"}, {do: write(1 << 20), way: "write"}, {do: write(128 << 10), way: "write"}, {do: write(64 << 10), way: "write"}, {do: write2, way: "write"},
+		{do: in, way: "read"}, {do: read(1 << 20), way: "read"}, {do: read(128 << 10), way: "read"}, {do: read(64 << 10), way: "read"}, {do: read2, way: "read"}}
 	for i := range rounds {
 		for _, w := range list {
 			if !measures(w.way) {
@@ -356,12 +396,12 @@ func (r *Result) bulk(ctx context.Context, p mach.Port, tcp string, bytes int64)
 			w.times = append(w.times, d)
 		}
 	}
-	r.Out, r.In = float64(size)/median(list[0].times), float64(size)/median(list[4].times)
-	for i, v := range []*float64{&r.Write, &r.Write2, &r.Write3} {
+	r.Out, r.In = float64(size)/median(list[0].times), float64(size)/median(list[5].times)
+	for i, v := range []*float64{&r.Write, &r.Write2, &r.Write3, &r.Write4} {
 		*v = ratio(list[0].times, list[1+i].times)
 	}
-	for i, v := range []*float64{&r.Read, &r.Read2, &r.Read3} {
-		*v = ratio(list[4].times, list[5+i].times)
+	for i, v := range []*float64{&r.Read, &r.Read2, &r.Read3, &r.Read4} {
+		*v = ratio(list[5].times, list[6+i].times)
 	}
 	return nil
 }
