@@ -308,6 +308,39 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
+// One message may be larger than all that may wait. It does not count then.
+func TestLargerThanTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newNetwork(t)
+		n := w.start("node", 1, func(c *Config) { c.Queue = 10000 })
+		x, y := net.Pipe()
+		n.Accept(y, "raw")
+		r := &raw{t, x, nil}
+		r.greet()
+		expect(t, n, "[connected raw]")
+		s := n.Session("raw")
+		to := rights.ID{Origin: s.Peer(), Num: 1}
+		s.Send(large(t, heap{}, to, 30000))
+		s.Flush()
+		rest()
+		s.Send(dead(1))
+		rest()
+		if err := s.over(); err != nil {
+			t.Fatalf("one message: %v", err)
+		}
+		s.Send(large(t, heap{}, to, 30000))
+		rest()
+		expect(t, n, "[lost raw]")
+		if code(t, n.lastLost()) != rights.CodeLimit {
+			t.Error(n.lastLost())
+		}
+		time.Sleep(2 * time.Second)
+		if _, err := io.ReadAll(x); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A peer that reads nothing, but talks, is given up, too.
 func TestStuckWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -91,6 +91,7 @@ type Session struct {
 	room    sync.Cond // less waits, or the session is over
 	out     output    // what is to be written
 	taken   int       // bytes that are being written
+	beyond  int       // bytes more than the bound that may wait
 	ended   error     // why the session is over
 	sent    uint64    // records
 	written uint64    // bytes
@@ -219,9 +220,13 @@ func (s *Session) Send(r *rights.Record) {
 		return
 	}
 	s.sent++
-	if before > s.config.Queue/8 { // one message may be larger than the queue
-		s.bound()
+	if before <= s.config.Queue/8 {
+		s.beyond = 0
+		if n := s.queued(); n > s.config.Queue { // one message may be larger than the queue
+			s.beyond = n - before
+		}
 	}
+	s.bound()
 }
 
 // free frees the body of a record that is not sent.
@@ -236,7 +241,7 @@ func free(r *rights.Record) {
 
 // bound ends the session if too much waits to be written. The caller has the lock.
 func (s *Session) bound() {
-	if n := s.queued(); n > s.config.Queue && s.ended == nil {
+	if n := s.queued(); n > s.config.Queue+s.beyond && s.ended == nil {
 		s.out.drop() // there is no use in it
 		s.end(protocolError(rights.CodeLimit, "B1", "%d bytes wait to be written: the peer does not read", n), true)
 	}
