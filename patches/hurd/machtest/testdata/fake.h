@@ -34,7 +34,11 @@ typedef struct
   unsigned msgh_seqno;
   int msgh_id;
 } mach_msg_header_t;
-typedef struct { mach_msg_header_t Head; int RetCodeType; kern_return_t RetCode; } mig_reply_header_t;
+typedef struct
+{
+  unsigned msgt_name : 8, msgt_size : 8, msgt_number : 12, msgt_inline : 1;
+} mach_msg_type_t;
+typedef struct { mach_msg_header_t Head; mach_msg_type_t RetCodeType; kern_return_t RetCode; } mig_reply_header_t;
 typedef struct { mach_msg_header_t not_header; int not_type; mach_port_t not_port; }
   mach_dead_name_notification_t;
 typedef void (*mig_routine_t) (mach_msg_header_t *, mach_msg_header_t *);
@@ -44,13 +48,16 @@ enum
   MACH_PORT_NULL = 0, MACH_MSG_TYPE_MAKE_SEND = 20, MACH_MSG_TYPE_MAKE_SEND_ONCE = 21,
   MACH_MSG_TYPE_PROTECTED_PAYLOAD = 23,
   MACH_SEND_TIMEOUT = 0x10, MACH_SEND_INVALID_DEST = 0x10000003, MACH_SEND_TIMED_OUT,
-  MACH_NOTIFY_NO_SENDERS = 70, MACH_NOTIFY_DEAD_NAME = 72, MIG_NO_REPLY = -305,
+  MACH_NOTIFY_NO_SENDERS = 70, MACH_NOTIFY_DEAD_NAME = 72, MIG_NO_REPLY = -305, MIG_BAD_ID = -303,
   VM_PROT_NONE = 0, VM_PROT_READ, VM_PROT_WRITE, VM_PROT_EXECUTE = 4, VM_PROT_NO_CHANGE = 8,
   MEMORY_OBJECT_RETURN_NONE = 0, MEMORY_OBJECT_RETURN_DIRTY, MEMORY_OBJECT_RETURN_ALL,
   HOST_BASIC_INFO = 1, HOST_BASIC_INFO_COUNT = 8,
 };
 #define MACH_PORT_DEAD (~(mach_port_t) 0)
 #define MACH_PORT_VALID(x) ((x) != MACH_PORT_NULL && (x) != MACH_PORT_DEAD)
+#define MACH_MSG_TYPE_INTEGER_32 2
+#define MACH_MSGH_BITS(r, l) ((r) | (l) << 8)
+#define MACH_MSGH_BITS_REMOTE(b) ((b) & 0xff)
 #define MACH_MSGH_BITS_LOCAL(b) (((b) >> 8) & 0xff)
 #define vm_page_size ((vm_size_t) 4096)
 
@@ -91,7 +98,9 @@ struct port_info
   natural_t mscount;
   int has_senders;
 };
-struct port_bucket { int none; };
+struct ports_threadpool { int none; };
+struct ports_thread { int none; };
+struct port_bucket { mach_port_t portset; struct ports_threadpool threadpool; };
 typedef int (*ports_demuxer_type) (mach_msg_header_t *, mach_msg_header_t *);
 
 struct port_class *ports_create_class (void (*clean) (void *), void (*dropweak) (void *));
@@ -106,7 +115,10 @@ void *ports_lookup_payload (struct port_bucket *, uintptr_t, struct port_class *
 mach_port_t ports_get_right (void *);
 mach_port_t ports_get_send_right (void *);
 error_t ports_destroy_right (void *);
-void ports_manage_port_operations_one_thread (struct port_bucket *, ports_demuxer_type, int);
+void _ports_thread_online (struct ports_threadpool *, struct ports_thread *);
+void _ports_thread_quiescent (struct ports_threadpool *, struct ports_thread *);
+mach_msg_return_t mach_msg_server_timeout (ports_demuxer_type, unsigned size, mach_port_t set,
+					   int option, unsigned timeout);
 
 /* What MIG makes.  */
 

@@ -477,10 +477,14 @@ _pager_memory_object_server_routine (const mach_msg_header_t *in)
   return in->msgh_id >= 2200 ? object_server : 0;
 }
 
-void
-ports_manage_port_operations_one_thread (struct port_bucket *bucket, ports_demuxer_type demuxer, int timeout)
+void _ports_thread_online (struct ports_threadpool *p, struct ports_thread *t) { (void) p, (void) t; }
+void _ports_thread_quiescent (struct ports_threadpool *p, struct ports_thread *t) { (void) p, (void) t; }
+
+mach_msg_return_t
+mach_msg_server_timeout (ports_demuxer_type demuxer, unsigned size, mach_port_t set, int option,
+			 unsigned timeout)
 {
-  (void) bucket, (void) timeout;
+  (void) size, (void) set, (void) option, (void) timeout;
   in_receiver = 1;
   for (;;)
     {
@@ -491,15 +495,12 @@ ports_manage_port_operations_one_thread (struct port_bucket *bucket, ports_demux
       queue = m->next;
       if (! queue)
 	queue_tail = &queue;
-      m->to->hard++;
       ports[m->to->port_right]->messages--;
       m->h.msgh_seqno = ports[m->to->port_right]->seqno++;
       pthread_mutex_unlock (&ports_lock);
       mig_reply_header_t out;
-      struct port_info *pi = m->to;
       if (! demuxer (&m->h, &out.Head))
 	FAIL ("nobody wants message %d", m->h.msgh_id);
-      ports_port_deref (pi);
       free (m);
     }
 }
@@ -557,6 +558,7 @@ struct test_object
 struct user_pager_info
 {
   struct test_object *o;
+  struct pager *pager;
   int precious, hole[PAGES];
   uint64_t store[PAGES];
   volatile int at_work;
@@ -951,6 +953,9 @@ void
 pager_clear_user_data (struct user_pager_info *u)
 {
   begin_work (u);
+  /* ext2fs looks at the pager of a file until this has been done.  */
+  if (u->pager && pager_get_upi (u->pager) != u)
+    FAIL ("a pager is another's");
   u->at_work = 0;
   __atomic_add_fetch (&cleared, 1, __ATOMIC_SEQ_CST);
 }
@@ -1073,6 +1078,7 @@ main (int argc, char **argv)
       o->pager = pager_create_alloc (sizeof *o->upi, &bucket, 1, 2, i);
       o->upi = pager_get_upi (o->pager);
       o->upi->o = o;
+      o->upi->pager = o->pager;
       o->upi->precious = i;
       for (int j = 0; j < PAGES; j++)
 	{

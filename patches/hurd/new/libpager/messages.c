@@ -59,7 +59,9 @@ _pager_S_memory_object_init (struct pager *p, mach_port_t control, mach_port_t n
 						    MACH_NOTIFY_DEAD_NAME, 1, p->port.port_right,
 						    MACH_MSG_TYPE_MAKE_SEND_ONCE, &old);
       let_go (old);
-      if (err)
+      if (! err)
+	ports_port_ref (p);	/* the notice's */
+      else
 	{
 	  k->watched = 0;
 	  coh_gone (p->coh, id);

@@ -105,7 +105,7 @@ free_message (struct message *m)
 }
 
 static void
-free_kernel (struct kernel *k)
+free_kernel (struct pager *p, struct kernel *k)
 {
   mach_port_t old = MACH_PORT_NULL;
   if (k->watched)
@@ -113,9 +113,13 @@ free_kernel (struct kernel *k)
       error_t err = mach_port_request_notification (mach_task_self (), k->control,
 						    MACH_NOTIFY_DEAD_NAME, 0, MACH_PORT_NULL,
 						    MACH_MSG_TYPE_MAKE_SEND_ONCE, &old);
+      int sent = err || ! MACH_PORT_VALID (old);
       /* If the notice has been sent, it has a reference of its own.  */
-      mach_port_deallocate (mach_task_self (),
-			    ! err && MACH_PORT_VALID (old) ? old : k->control);
+      mach_port_deallocate (mach_task_self (), sent ? k->control : old);
+      if (sent && ! k->heard)
+	p->late++;		/* it comes yet */
+      else
+	ports_port_deref (p);	/* the caller has one, too */
     }
   kern_return_t (*end) (mach_port_t, mach_port_t)
     = k->terminated ? mach_port_destroy : mach_port_deallocate;
@@ -144,7 +148,7 @@ _pager_remove_kernel (struct pager *p, struct kernel *k, int terminated)
   p->dying -= k->dead;
   pthread_cond_broadcast (&p->wakeup);	/* who waits for its attributes */
   if (! k->sending)
-    free_kernel (k);
+    free_kernel (p, k);
 }
 
 /* Has a kernel that cannot be let in told so.  It is no client of the object's.  */
@@ -157,7 +161,7 @@ _pager_refuse_kernel (struct pager *p, mach_port_t control, mach_port_t name)
   k->deaf = 1;
   if (p->kernels.n >= MAX_KERNELS)
     {
-      free_kernel (k);
+      free_kernel (p, k);
       return;
     }
   vec_push (&p->kernels, k);
@@ -173,6 +177,13 @@ _pager_dead_name (struct pager *p, mach_port_t name)
   mach_port_status_t status;
   pthread_mutex_lock (&p->lock);
   struct kernel *k = _pager_any_kernel (p, name);
+  if (! k && p->late)
+    {
+      p->late--;
+      ports_port_deref (p);	/* the message has one, too */
+    }
+  if (k)
+    k->heard = 1;
   if (k && ! k->dead
       && mach_port_get_receive_status (mach_task_self (), p->port.port_right, &status) == 0)
     {
@@ -267,7 +278,7 @@ tell_kernels (struct pager *p, int quickly)
 	}
       free_message (&m);
       if (k->gone)
-	free_kernel (k);
+	free_kernel (p, k);
       else if (k->deaf && ! k->out.n)
 	_pager_remove_kernel (p, k, 0);
     }
@@ -675,6 +686,15 @@ run_store (struct task *t)
   ports_port_deref (p);
 }
 
+static void
+run_tick (struct task *t)
+{
+  struct pager *p = ((struct pager_task *) t)->pager;
+  _pager_begin (p);
+  _pager_end (p);
+  ports_port_deref (p);
+}
+
 static struct pager *
 create (struct user_pager_info *upi, struct port_bucket *bucket, boolean_t may_cache,
 	memory_object_copy_strategy_t copy, boolean_t notify_on_evict)
@@ -694,6 +714,7 @@ create (struct user_pager_info *upi, struct port_bucket *bucket, boolean_t may_c
   p->tasks[TASK_RECEIVE] = (struct pager_task) { .task.run = run_receive, .pager = p };
   p->tasks[TASK_SEND] = (struct pager_task) { .task.run = run_send, .pager = p };
   p->tasks[TASK_STORE] = (struct pager_task) { .task.run = run_store, .pager = p };
+  p->tasks[TASK_TICK] = (struct pager_task) { .task.run = run_tick, .pager = p };
   struct coh_config c = {
     /* What is beyond the end, the user says when it is asked for it.  */
     .pages = (int64_t) (~(vm_offset_t) 0 / vm_page_size) + 1,
@@ -931,24 +952,6 @@ _pager_real_dropweak (void *arg)
   pager_dropweak (p->upi);
 }
 
-/* The user's part of the end.  */
-struct clear
-{
-  struct task task;
-  struct user_pager_info *upi;
-  int own;
-};
-
-static void
-run_clear (struct task *t)
-{
-  struct clear *c = (struct clear *) t;
-  pager_clear_user_data (c->upi);
-  if (c->own)
-    free (c->upi);
-  free (c);
-}
-
 void
 _pager_clean (void *arg)
 {
@@ -966,11 +969,8 @@ _pager_clean (void *arg)
   pthread_mutex_destroy (&p->lock);
   pthread_cond_destroy (&p->wakeup);
 
-  /* The user may drop a file then, and wait for memory that this thread has to see to.  */
-  struct clear *c = must (calloc (1, sizeof *c));
-  *c = (struct clear) { .task.run = run_clear, .upi = p->upi, .own = p->own_upi };
-  if (_pager_must_not_wait && p->requests)
-    _pager_add_task (p->requests, &c->task);
-  else
-    run_clear (&c->task);
+  /* The user looks at P until this returns: it cannot be done later.  */
+  pager_clear_user_data (p->upi);
+  if (p->own_upi)
+    free (p->upi);
 }

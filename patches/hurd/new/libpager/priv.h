@@ -8,8 +8,8 @@
    kernel, and jobs for the store, which are the user's callbacks.  Worker threads
    (requests.c) do it, without the lock.  Workers take the messages, too, in order, from
    the thread that receives them, which waits for nothing, and asks nobody for anything:
-   what is between us and the kernel (rpctrace, say) may wait for it.  The clock does not call
-   the user, and sends nothing.  */
+   what is between us and the kernel (rpctrace, say) may wait for it.  That thread and the
+   clock give their references to workers: who drops the last one calls the user.  */
 
 #ifndef _PAGER_PRIV_H
 #define _PAGER_PRIV_H
@@ -49,7 +49,8 @@ struct kernel
   uint8_t gone;
   uint8_t terminated;		/* control and name are receive rights */
   uint8_t sending;
-  uint8_t watched;		/* a notice of its death has been asked for */
+  uint8_t watched;		/* a notice of its death comes, for which the pager stays */
+  uint8_t heard;		/* the notice has come */
   uint8_t dead;			/* it is, and its last message is */
   mach_port_seqno_t last;
   uint8_t slow;			/* its queue is full; since: */
@@ -78,7 +79,7 @@ struct task
 };
 
 /* What one can do for a pager.  */
-enum task_kind { TASK_RECEIVE, TASK_SEND, TASK_STORE };
+enum task_kind { TASK_RECEIVE, TASK_SEND, TASK_STORE, TASK_TICK };
 struct pager_task
 {
   struct task task;
@@ -123,7 +124,8 @@ struct pager
   uint8_t shut, dead;		/* closed; and its port is gone */
   uint8_t own_upi;
   int dying;			/* kernels that are dead */
-  struct pager_task tasks[3];
+  int late;			/* notices on their way of kernels that are gone already */
+  struct pager_task tasks[4];
   /* Of the bucket's, and under its lock.  */
   struct incoming *in, **in_tail;
   uint8_t receiving;
@@ -179,13 +181,10 @@ void _pager_store (struct pager *p);
 
 /* requests.c.  */
 struct pager_requests *_pager_requests_of (struct port_bucket *bucket);
-int _pager_add_task (struct pager_requests *r, struct task *t);
 void _pager_schedule (struct pager *p, enum task_kind kind);
 void _pager_watch (struct pager *p, coh_tick due);
 void _pager_unwatch (struct pager *p);
 
-/* Whether this thread is one that must not wait.  */
-extern __thread int _pager_must_not_wait;
 coh_tick _pager_now (void);
 
 /* messages.c.  */

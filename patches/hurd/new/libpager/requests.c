@@ -58,30 +58,29 @@ begin_thread (void *(*f) (void *), void *arg)
   return err;
 }
 
-/* Has a worker do something, and returns whether that has not been said before.  */
-int
-_pager_add_task (struct pager_requests *r, struct task *t)
+/* Has a worker do something for P, whose reference it gets.  The lock is held.  */
+static void
+add_task (struct pager_requests *r, struct pager *p, enum task_kind kind)
 {
-  pthread_mutex_lock (&r->lock);
-  int new = ! t->queued;
-  if (new)
+  struct task *t = &p->tasks[kind].task;
+  if (t->queued)
     {
-      t->queued = 1;
-      t->next = 0;
-      if (r->inhibited)
-	{
-	  *r->held_tail = t;
-	  r->held_tail = &t->next;
-	}
-      else
-	{
-	  *r->tail = t;
-	  r->tail = &t->next;
-	  pthread_cond_signal (&r->work);
-	}
+      ports_port_deref (p);	/* which is not the last: the task has one */
+      return;
     }
-  pthread_mutex_unlock (&r->lock);
-  return new;
+  t->queued = 1;
+  t->next = 0;
+  if (r->inhibited)
+    {
+      *r->held_tail = t;
+      r->held_tail = &t->next;
+    }
+  else
+    {
+      *r->tail = t;
+      r->tail = &t->next;
+      pthread_cond_signal (&r->work);
+    }
 }
 
 /* Has a worker look after P, whose lock is held.  */
@@ -94,8 +93,9 @@ _pager_schedule (struct pager *p, enum task_kind kind)
   if (! r)
     return;			/* it will be when something happens and there are workers */
   ports_port_ref (p);		/* the task's */
-  if (! _pager_add_task (r, &p->tasks[kind].task))
-    ports_port_deref (p);
+  pthread_mutex_lock (&r->lock);
+  add_task (r, p, kind);
+  pthread_mutex_unlock (&r->lock);
 }
 
 static void *
@@ -131,8 +131,6 @@ worker (void *arg)
     }
   return 0;
 }
-
-__thread int _pager_must_not_wait;
 
 /* A message for a pager, to which it has a reference.  */
 struct incoming
@@ -204,9 +202,26 @@ _pager_receive (struct pager *p)
 }
 
 static __thread struct pager_requests *mine;
+static __thread struct ports_thread online;
 
+/* The answer to a message that nobody knows.  */
+static void
+refuse (const mach_msg_header_t *in, mig_reply_header_t *out)
+{
+  memset (out, 0, sizeof *out);
+  out->Head.msgh_bits = MACH_MSGH_BITS (MACH_MSGH_BITS_REMOTE (in->msgh_bits), 0);
+  out->Head.msgh_size = sizeof *out;
+  out->Head.msgh_remote_port = in->msgh_remote_port;
+  out->Head.msgh_id = in->msgh_id + 100;
+  out->RetCodeType = (mach_msg_type_t) { .msgt_name = MACH_MSG_TYPE_INTEGER_32, .msgt_size = 32,
+					 .msgt_number = 1, .msgt_inline = 1 };
+  out->RetCode = MIG_BAD_ID;
+}
+
+/* Puts a message into its pager's queue.  libports' own loop has a reference to the port
+   until after this returns, and would drop the last one now and then.  */
 static int
-demuxer (mach_msg_header_t *in, mach_msg_header_t *out)
+take (mach_msg_header_t *in, mach_msg_header_t *out)
 {
   struct pager_requests *r = mine;
   mig_routine_t routine = _pager_memory_object_server_routine (in);
@@ -215,18 +230,16 @@ demuxer (mach_msg_header_t *in, mach_msg_header_t *out)
   struct pager *p = (MACH_MSGH_BITS_LOCAL (in->msgh_bits) == MACH_MSG_TYPE_PROTECTED_PAYLOAD
 		     ? _pager_of_payload (in->msgh_protected_payload)
 		     : _pager_of_port (in->msgh_local_port));
-  struct incoming *m = p ? malloc (sizeof *m + in->msgh_size) : 0;
-  if (! m)
+  refuse (in, (mig_reply_header_t *) out);
+  if (! p)
     {
-      if (p)
-	ports_port_deref (p);
-      else if (! routine)
+      if (! routine)
 	routine = ports_notify_server_routine (in);
-      if (p || ! routine)
-	return 0;
-      (*routine) (in, out);	/* the bucket's own port's */
-      return 1;
+      if (routine)
+	(*routine) (in, out);	/* the bucket's own port's */
+      return routine != 0;
     }
+  struct incoming *m = must (malloc (sizeof *m + in->msgh_size));
   m->next = 0;
   m->routine = routine;
   memcpy (m->message, in, in->msgh_size);
@@ -235,12 +248,19 @@ demuxer (mach_msg_header_t *in, mach_msg_header_t *out)
     p->requests = r;
   *p->in_tail = m;
   p->in_tail = &m->next;
+  ports_port_ref (p);		/* the task's; that of P is the message's now */
+  add_task (r, p, TASK_RECEIVE);
   pthread_mutex_unlock (&r->lock);
-  ports_port_ref (p);		/* the task's */
-  if (! _pager_add_task (r, &p->tasks[TASK_RECEIVE].task))
-    ports_port_deref (p);
   ((mig_reply_header_t *) out)->RetCode = MIG_NO_REPLY;
   return 1;
+}
+
+static int
+demuxer (mach_msg_header_t *in, mach_msg_header_t *out)
+{
+  int known = take (in, out);
+  _ports_thread_quiescent (&mine->bucket->threadpool, &online);
+  return known;
 }
 
 static void *
@@ -249,8 +269,9 @@ receiver (void *arg)
   struct pager_requests *r = arg;
   pthread_setname_np (pthread_self (), "pager");
   mine = r;
-  _pager_must_not_wait = 1;
-  ports_manage_port_operations_one_thread (r->bucket, demuxer, 0);
+  _ports_thread_online (&r->bucket->threadpool, &online);
+  for (;;)
+    mach_msg_server_timeout (demuxer, 0, r->bucket->portset, 0, 0);
   return 0;
 }
 
@@ -342,7 +363,6 @@ static void *
 run_clock (void *arg)
 {
   (void) arg;
-  _pager_must_not_wait = 1;
   pthread_mutex_lock (&clock_lock);
   for (;;)
     {
@@ -369,9 +389,10 @@ run_clock (void *arg)
 	{
 	  pthread_mutex_unlock (&clock_lock);
 	  ports_port_deref_weak (due);
-	  _pager_begin (due);
-	  _pager_end (due);
-	  ports_port_deref (due);
+	  struct pager_requests *r = due->requests;	/* there are workers: one has set it */
+	  pthread_mutex_lock (&r->lock);
+	  add_task (r, due, TASK_TICK);
+	  pthread_mutex_unlock (&r->lock);
 	  pthread_mutex_lock (&clock_lock);
 	}
       else if (next == INT64_MAX)
