@@ -188,8 +188,10 @@ func (p *parts) netFiles(id images.Identity) []extfs.File {
 // ownFiles are hurdlab's programs, and what starts them.
 func (p *parts) ownFiles(ctx context.Context, id images.Identity, home string) ([]extfs.File, error) {
 	var files []extfs.File
+	// Relative ones, which lead to the same on another node: /n/NODE/usr/local/bin/ls.
 	link := func(name, target string) {
-		files = append(files, extfs.File{Path: name, Mode: fs.ModeSymlink | 0o777, Target: target})
+		up := strings.Repeat("../", strings.Count(name, "/")-1)
+		files = append(files, extfs.File{Path: name, Mode: fs.ModeSymlink | 0o777, Target: up + target[1:]})
 	}
 	for _, g := range programs {
 		files = append(files, extfs.File{Path: g.path, Mode: 0o755, From: p.programs[g.name]})
