@@ -75,7 +75,8 @@ struct port
 
 static pthread_mutex_t ports_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t ports_changed = PTHREAD_COND_INITIALIZER;
-enum { once = 5 };		/* a send-once right that comes back */
+enum { once = 5 };		/* a send-once right that comes back, for: */
+static __thread struct port_info *once_for;
 #define MAX_PORTS 500000
 static struct port *ports[MAX_PORTS];
 static mach_port_t last_port = 10;
@@ -165,11 +166,17 @@ kern_return_t
 mach_port_deallocate (mach_port_t task, mach_port_t name)
 {
   (void) task;
-  if (! MACH_PORT_VALID (name) || name == once)
+  if (! MACH_PORT_VALID (name))
     return 0;
   if (name == mach_task_self () || name == mach_host_self ())
     FAIL ("a right of the C library's is deallocated: %u", name);
   pthread_mutex_lock (&ports_lock);
+  if (name == once)
+    {
+      enqueue (once_for, (struct fake_message) { .h.msgh_id = MACH_NOTIFY_SEND_ONCE });
+      pthread_mutex_unlock (&ports_lock);
+      return 0;
+    }
   struct port *p = ports[name];
   if (p->object)
     sender_gone (p);
@@ -228,7 +235,10 @@ mach_port_request_notification (mach_port_t task, mach_port_t name, int variant,
   else
     {
       if (p->wanted)
-	*old = once;
+	{
+	  *old = once;
+	  once_for = p->wanted;
+	}
       p->wanted = 0;
     }
   (void) sync;

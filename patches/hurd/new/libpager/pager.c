@@ -113,13 +113,16 @@ free_kernel (struct pager *p, struct kernel *k)
       error_t err = mach_port_request_notification (mach_task_self (), k->control,
 						    MACH_NOTIFY_DEAD_NAME, 0, MACH_PORT_NULL,
 						    MACH_MSG_TYPE_MAKE_SEND_ONCE, &old);
-      int sent = err || ! MACH_PORT_VALID (old);
-      /* If the notice has been sent, it has a reference of its own.  */
-      mach_port_deallocate (mach_task_self (), sent ? k->control : old);
-      if (sent && ! k->heard)
-	p->late++;		/* it comes yet */
-      else
+      /* If the notice has been sent, it has a reference of its own.  If not, the end of the
+	 right to send it is told in its place.  */
+      if (err || old == MACH_PORT_NULL)
+	mach_port_deallocate (mach_task_self (), k->control);
+      else if (old != MACH_PORT_DEAD)
+	mach_port_deallocate (mach_task_self (), old);
+      if (k->heard || p->dead)
 	ports_port_deref (p);	/* the caller has one, too */
+      else
+	p->late++;
     }
   kern_return_t (*end) (mach_port_t, mach_port_t)
     = k->terminated ? mach_port_destroy : mach_port_deallocate;
@@ -170,6 +173,24 @@ _pager_refuse_kernel (struct pager *p, mach_port_t control, mach_port_t name)
   m->a.what = COH_CUT;
 }
 
+/* The message has come that ends the watch over a kernel that is gone already.  */
+static void
+late (struct pager *p)
+{
+  if (! p->late)
+    return;
+  p->late--;
+  ports_port_deref (p);		/* the message has a reference, too */
+}
+
+void
+_pager_late (struct pager *p)
+{
+  pthread_mutex_lock (&p->lock);
+  late (p);
+  pthread_mutex_unlock (&p->lock);
+}
+
 /* A kernel is dead.  What it has said before is taken first.  */
 void
 _pager_dead_name (struct pager *p, mach_port_t name)
@@ -177,13 +198,10 @@ _pager_dead_name (struct pager *p, mach_port_t name)
   mach_port_status_t status;
   pthread_mutex_lock (&p->lock);
   struct kernel *k = _pager_any_kernel (p, name);
-  if (! k && p->late)
-    {
-      p->late--;
-      ports_port_deref (p);	/* the message has one, too */
-    }
   if (k)
     k->heard = 1;
+  else
+    late (p);
   if (k && ! k->dead
       && mach_port_get_receive_status (mach_task_self (), p->port.port_right, &status) == 0)
     {
@@ -885,8 +903,14 @@ pager_shutdown (struct pager *p)
   int was_dead = p->dead;
   p->dead = 1;
   pthread_mutex_unlock (&p->lock);
-  if (! was_dead)
-    ports_destroy_right (p);
+  if (was_dead)
+    return;
+  ports_destroy_right (p);
+  /* No messages come any more.  */
+  pthread_mutex_lock (&p->lock);
+  while (p->late)
+    late (p);
+  pthread_mutex_unlock (&p->lock);
 }
 
 void

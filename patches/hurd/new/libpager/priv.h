@@ -124,7 +124,7 @@ struct pager
   uint8_t shut, dead;		/* closed; and its port is gone */
   uint8_t own_upi;
   int dying;			/* kernels that are dead */
-  int late;			/* notices on their way of kernels that are gone already */
+  int late;			/* watches over kernels that are gone, whose messages come yet */
   struct pager_task tasks[4];
   /* Of the bucket's, and under its lock.  */
   struct incoming *in, **in_tail;
@@ -172,6 +172,7 @@ struct kernel *_pager_kernel (struct pager *p, mach_port_t control);
 struct kernel *_pager_any_kernel (struct pager *p, mach_port_t control);	/* deaf as well */
 void _pager_refuse_kernel (struct pager *p, mach_port_t control, mach_port_t name);
 void _pager_dead_name (struct pager *p, mach_port_t name);
+void _pager_late (struct pager *p);
 void _pager_served (struct pager *p, mach_port_seqno_t number);
 
 /* What workers do.  */

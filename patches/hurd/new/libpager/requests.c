@@ -162,6 +162,8 @@ serve (struct pager *p, struct incoming *m)
     {
       if (in->msgh_id == MACH_NOTIFY_DEAD_NAME)
 	dead_name (p, in);
+      else if (in->msgh_id == MACH_NOTIFY_SEND_ONCE)
+	_pager_late (p);
       else
 	mach_msg_destroy (in);
       return;
@@ -225,7 +227,7 @@ take (mach_msg_header_t *in, mach_msg_header_t *out)
 {
   struct pager_requests *r = mine;
   mig_routine_t routine = _pager_memory_object_server_routine (in);
-  if (! routine && in->msgh_id != MACH_NOTIFY_DEAD_NAME)
+  if (! routine && in->msgh_id != MACH_NOTIFY_DEAD_NAME && in->msgh_id != MACH_NOTIFY_SEND_ONCE)
     routine = ports_notify_server_routine (in);
   struct pager *p = (MACH_MSGH_BITS_LOCAL (in->msgh_bits) == MACH_MSG_TYPE_PROTECTED_PAYLOAD
 		     ? _pager_of_payload (in->msgh_protected_payload)
