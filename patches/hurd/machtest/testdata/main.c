@@ -1105,6 +1105,14 @@ main (int argc, char **argv)
 	  pthread_mutex_init (&k->lock, 0);
 	  pthread_cond_init (&k->changed, 0);
 	  attach (k);
+	  if (j == 0)
+	    {
+	      /* The owner takes what the only kernel has just got.  */
+	      alarm (PATIENCE);
+	      use (k, 0, 1);
+	      pager_return_some (o->pager, 0, vm_page_size, 1);
+	      alarm (0);
+	    }
 	  pthread_create (&threads[n++], 0, run_user, k);
 	  pthread_create (&threads[n++], 0, run_user, k);
 	  pthread_create (&threads[n++], 0, run_pageout, k);

@@ -334,14 +334,28 @@ look_at_slow (struct pager *p)
     }
 }
 
-/* Tells the object the time, which stands still while there is one kernel: nobody waits for
-   it then, and a kernel that nobody waits for is not cut off, however long it takes.  */
+/* Whether the object is to be told of the time, and when next.  It stands still while there is
+   one kernel: nobody else waits for it then, and it is not cut off, however long it takes.  But
+   the user, too, waits until the kernel has had a page for some time.  */
+static int
+time_passes (struct pager *p, coh_tick *next)
+{
+  int known = coh_next (p->coh, next);
+  return coh_clients (p->coh) > 1 || (known && *next <= p->time + HOLD);
+}
+
+/* Tells the object the time.  */
 static void
 tick (struct pager *p)
 {
-  coh_tick now = coh_clients (p->coh) > 1 ? _pager_now () : 0;
+  coh_tick next = 0, now = time_passes (p, &next) ? _pager_now () : 0;
   if (now && p->looked)
-    p->time += now - p->looked;
+    {
+      coh_tick passed = now - p->looked;
+      if (coh_clients (p->coh) <= 1 && passed > next - p->time)
+	passed = next > p->time ? next - p->time : 0;
+      p->time += passed;
+    }
   p->looked = now;
   if (now)
     coh_ticked (p->coh, p->time);
@@ -650,8 +664,13 @@ _pager_after (struct pager *p)
   if (next_kernel (p, 0))
     _pager_schedule (p, TASK_SEND);
   coh_tick at;
-  if (coh_clients (p->coh) > 1 && coh_next (p->coh, &at))
-    _pager_watch (p, _pager_now () + (at > p->time ? at - p->time : 1));
+  if (time_passes (p, &at) && coh_next (p->coh, &at))
+    {
+      coh_tick now = _pager_now ();
+      if (! p->looked)
+	p->looked = now;
+      _pager_watch (p, now + (at > p->time ? at - p->time : 1));
+    }
 }
 
 void
