@@ -8,9 +8,11 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -85,19 +87,53 @@ func main() {
 		}
 		fmt.Println("nothing wrong")
 	default:
-		fmt.Printf("seed %d\n", *seed)
-		start := time.Now()
-		done, n := 0, 0
-		for ; *minutes > 0 && cpuTime().Minutes() < *minutes || *minutes == 0 && float64(done) < *ops; n++ {
-			k, f := sim.Episode(sim.EpisodeSeed(*seed, n), opt)
-			if done += k; f != nil {
-				fmt.Printf("after %d operations\n", done)
-				fail(f, *raw)
-			}
-		}
-		d := time.Since(start)
-		fmt.Printf("seed %d: %d operations, %d episodes, %.1f minutes of processor time, %.0f operations/s\n", *seed, done, n, cpuTime().Minutes(), float64(done)/d.Seconds())
+		explorer{seed: *seed, opt: opt, raw: *raw}.run(*minutes, *ops)
 	}
+}
+
+// An explorer does one episode after the other.
+type explorer struct {
+	seed uint64
+	opt  sim.Options
+	raw  bool
+}
+
+// run goes on for so many minutes of processor time, or if that is 0, until so many operations
+// are done, or until the program is told to end. It says each minute how far it is.
+func (e explorer) run(minutes, ops float64) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	fmt.Printf("seed %d\n", e.seed)
+	start := time.Now()
+	done, n := 0, 0
+	said := start
+	say := func(what string) {
+		fmt.Printf("seed %d: %s%d operations, %d episodes, %.1f minutes of processor time, %.0f operations/s\n",
+			e.seed, what, done, n, cpuTime().Minutes(), float64(done)/time.Since(start).Seconds())
+	}
+	for more := true; more && ctx.Err() == nil; {
+		k, f := sim.Episode(sim.EpisodeSeed(e.seed, n), e.opt)
+		done += k
+		n++
+		if f != nil {
+			say("a violation after ")
+			fail(f, e.raw)
+		}
+		if time.Since(said) > time.Minute {
+			said = time.Now()
+			say("so far ")
+		}
+		if minutes > 0 {
+			more = cpuTime().Minutes() < minutes
+		} else {
+			more = float64(done) < ops
+		}
+	}
+	if ctx.Err() != nil {
+		say("told to end, nothing wrong after ")
+		return
+	}
+	say("nothing wrong in ")
 }
 
 // cpuTime returns how long this process has been running on processors.
