@@ -289,6 +289,11 @@ func fcntl(fd, cmd, arg int) (int, error) {
 			flags |= O_NONBLOCK
 		}
 		return flags, nil
+	case F_GETFL_HERE:
+		if d.nonblock.Load() {
+			return O_NONBLOCK, nil
+		}
+		return 0, nil
 	case F_SETFL:
 		d.nonblock.Store(arg&O_NONBLOCK != 0)
 		if (d.openModes()^arg)&O_APPEND != 0 {

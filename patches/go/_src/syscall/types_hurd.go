@@ -115,6 +115,7 @@ const (
 	F_GETFD         = 1
 	F_SETFD         = 2
 	F_GETFL         = 3
+	F_GETFL_HERE    = 0x1003 // F_GETFL of what is known without asking the server: O_NONBLOCK
 	F_SETFL         = 4
 	F_GETOWN        = 5
 	F_SETOWN        = 6
