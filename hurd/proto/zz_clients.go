@@ -3532,6 +3532,30 @@ func DoorMap(ctx context.Context, to mach.Port, file mach.Port) (memobjrd mach.P
 	return
 }
 
+// DoorLookup calls door_lookup (45204).
+func DoorLookup(ctx context.Context, to mach.Port, export string, dotdot Right, uids []int32, gids []int32, fileName string, flags int32, mode int32) (info Stat, doRetry int32, retryName string, result mach.Port, err error) {
+	m := newRequest(ctx, 45204)
+	m.PutString(export, stringSize)
+	dotdot.put(m)
+	m.PutInt32Array(uids)
+	m.PutInt32Array(gids)
+	m.PutString(fileName, stringSize)
+	m.PutInt32(flags)
+	m.PutInt32(mode)
+	if err = call(ctx, to, m, "door_lookup"); err != nil {
+		return
+	}
+	var own taken
+	info = takeStat(m)
+	doRetry = m.TakeInt32()
+	retryName = takeString(m)
+	result = own.send(m)
+	if err = end(ctx, m, &own, "door_lookup"); err != nil {
+		result = mach.Null
+	}
+	return
+}
+
 // Interface Rexec (section 0): programs that are run here for who is elsewhere: not the Hurd's, but this project's.
 
 // RexecStart calls rexec_start (45400).

@@ -4872,6 +4872,7 @@ type NetmsgDoorServer interface {
 	DoorReauth(ctx context.Context, file mach.Port, uids []int32, gids []int32) (newfile mach.Port, err error)
 	DoorInfo(ctx context.Context) (text []byte, err error)
 	DoorMap(ctx context.Context, file mach.Port) (memobjrd mach.Port, memobjwt mach.Port, err error)
+	DoorLookup(ctx context.Context, export string, dotdot mach.Port, uids []int32, gids []int32, fileName string, flags int32, mode int32) (info Stat, doRetry int32, retryName string, result mach.Port, err error)
 }
 
 // UnimplementedNetmsgDoor fails every routine of NetmsgDoor with [EOPNOTSUPP]. Servers embed it.
@@ -4892,6 +4893,10 @@ func (UnimplementedNetmsgDoor) DoorInfo(ctx context.Context) (text []byte, err e
 	return
 }
 func (UnimplementedNetmsgDoor) DoorMap(ctx context.Context, file mach.Port) (memobjrd mach.Port, memobjwt mach.Port, err error) {
+	err = EOPNOTSUPP
+	return
+}
+func (UnimplementedNetmsgDoor) DoorLookup(ctx context.Context, export string, dotdot mach.Port, uids []int32, gids []int32, fileName string, flags int32, mode int32) (info Stat, doRetry int32, retryName string, result mach.Port, err error) {
 	err = EOPNOTSUPP
 	return
 }
@@ -4959,6 +4964,29 @@ func dispatchNetmsgDoor(ctx context.Context, server any, req, reply *mach.Messag
 		}
 		reply.PutRight(memobjrd, mach.MoveSend)
 		reply.PutRight(memobjwt, mach.MoveSend)
+		return nil
+	case 45204: // door_lookup
+		var own taken
+		export := takeString(req)
+		dotdot := own.send(req)
+		uids := req.TakeInt32s(maxItems)
+		gids := req.TakeInt32s(maxItems)
+		fileName := takeString(req)
+		flags := req.TakeInt32()
+		mode := req.TakeInt32()
+		if req.End() != nil {
+			own.release(ctx)
+			return mach.MigBadArguments
+		}
+		info, doRetry, retryName, result, err := s.DoorLookup(ctx, export, dotdot, uids, gids, fileName, flags, mode)
+		if err != nil {
+			own.release(ctx)
+			return err
+		}
+		info.put(reply)
+		reply.PutInt32(doRetry)
+		reply.PutString(retryName, stringSize)
+		reply.PutRight(result, mach.MoveSend)
 		return nil
 	}
 	return mach.MigBadID
@@ -5255,7 +5283,7 @@ func interfaceOf(id int32) int {
 		return 20
 	case 45000, 45001, 45002, 45003, 45004:
 		return 21
-	case 45200, 45201, 45202, 45203:
+	case 45200, 45201, 45202, 45203, 45204:
 		return 22
 	case 45400, 45401, 45402:
 		return 23

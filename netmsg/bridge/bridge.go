@@ -140,6 +140,7 @@ type Bridge struct {
 	reauths  int                       // under way
 	locals   int                       // requests that are answered here
 	sessions map[rights.NodeID]*link
+	promises map[mach.Port]*promised // that have not been kept
 	waiters  []waiter
 	watching bool  // a timer for them runs
 	from     *link // whose records are being taken
@@ -243,6 +244,7 @@ type port struct {
 	made    uint32 // rights made from a proxy
 	armed   uint32 // Made of the request that the kernel has, if notify is set
 	notify  bool
+	tag     *tag // of a proxy: see Tag
 
 	out     []*delivery // to it, that wait
 	debts   []*debt     // answers that are to come to it
@@ -286,6 +288,7 @@ func New(c Config) (*Bridge, error) {
 		ports:    make(map[rights.Port]*port),
 		names:    make(map[mach.Port]*port),
 		sessions: make(map[rights.NodeID]*link),
+		promises: make(map[mach.Port]*promised),
 		adopted:  make(map[*port]bool),
 		released: make(map[*mach.Receiver]*yield),
 		marker:   make([]byte, markerSize),

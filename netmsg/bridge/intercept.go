@@ -200,7 +200,7 @@ func (b *Bridge) becomeUser(p *port, node rights.NodeID, rendezvous mach.Port) e
 	if err != nil {
 		return fail(err)
 	}
-	if err := b.standIn(got, stand); err != nil {
+	if err := b.standIn(got, stand, nil); err != nil {
 		_ = mach.Deallocate(got)
 		return fail(err)
 	}
@@ -223,8 +223,9 @@ func (b *Bridge) ownRight(p *port) (mach.Port, error) {
 }
 
 // standIn makes the receive right stand, from which one send right has been made, the
-// proxy that got is the one send right of. It consumes both if it succeeds.
-func (b *Bridge) standIn(got, stand mach.Port) error {
+// proxy that got is the one send right of. It consumes both if it succeeds. The messages in
+// list, which have come to stand already, come before all others.
+func (b *Bridge) standIn(got, stand mach.Port, list []arrival) error {
 	b.mu.Lock()
 	defer b.finish()
 	q := b.names[got]
@@ -237,6 +238,10 @@ func (b *Bridge) standIn(got, stand mach.Port) error {
 		err = derr
 	}
 	b.names[stand] = q
+	if len(list) > 0 {
+		q.pending = list
+		go b.work(q, q.moves)
+	}
 	if b.polled >= maxPolled || b.poll(q, stand) != nil {
 		q.name = stand
 	}

@@ -82,30 +82,40 @@ func (b *Bridge) receiveFrom(r *mach.Receiver) {
 // take takes a message from a proxy, and leaves m to be used again. It returns the
 // proxy if that is not to be received from for now.
 func (b *Bridge) take(m *mach.Message) (paused *port) {
-	name, by := m.Local()
+	name, _ := m.Local()
 	if b.passed(name) {
 		mach.Destroy(m)
 		return nil
 	}
-	a := arrival{by: by}
+	if a, ok := b.arrivalOf(m); ok {
+		return b.arrived(name, a)
+	}
+	return nil
+}
+
+// arrivalOf takes a message from what is to be a proxy. It is false if there is nothing to be
+// carried. m can be used again.
+func (b *Bridge) arrivalOf(m *mach.Message) (arrival, bool) {
+	var a arrival
+	_, a.by = m.Local()
 	if hasMemory(m) {
 		// Its bytes are the goroutine's that copies its memory.
 		a.m = mach.NewMessage(0)
 		bytes := append([]byte(nil), m.Buffer(0)...)
 		if err := a.m.Load(machwire.Native, bytes, nil); err != nil {
 			mach.Destroy(m)
-			return nil
+			return arrival{}, false
 		}
 		mach.Reset(m, 0)
 	} else {
 		var err error
 		if a.body, a.list, err = wire.Encode(m, nil); err != nil {
 			b.refuse(m, err)
-			return nil
+			return arrival{}, false
 		}
 		freeMemory(m)
 	}
-	return b.arrived(name, a)
+	return a, true
 }
 
 // hasMemory reports whether a message has out-of-line data. Arrays of rights
@@ -177,7 +187,7 @@ func (b *Bridge) arrived(name mach.Port, a arrival) (paused *port) {
 			paused = p
 		}
 	}()
-	if a.m == nil && len(p.pending) == 0 {
+	if a.m == nil && len(p.pending) == 0 && !b.promised(a.list) {
 		if l := b.sessions[b.node.Route(p.id)]; l == nil || !l.Full() {
 			b.sent(p, a)
 			return nil
@@ -211,6 +221,9 @@ func (b *Bridge) work(p *port, moves int) {
 		var err error
 		if a.m != nil {
 			a.body, a.list, err = b.takeApart(a.m)
+		}
+		if err == nil {
+			b.settle(a.list)
 		}
 		b.mu.Lock()
 		if p.moves != moves {

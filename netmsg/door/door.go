@@ -106,6 +106,44 @@ func (d *Door) getroot(ctx context.Context, name string, dotdot mach.Port, uids,
 	return proto.DirLookup(ctx, root, "", flags, 0)
 }
 
+// DoorLookup is dir_lookup at the root of an export, which is opened for that as by
+// DoorGetroot: one round trip instead of two. If the file is opened to be executed, info is
+// what io_stat says of it when it has been opened, by which the peer can tell whether it is a
+// program that it knows; otherwise, or if that is not known, it is zero.
+func (d *Door) DoorLookup(ctx context.Context, name string, dotdot mach.Port, uids, gids []int32, file string, flags, mode int32) (info proto.Stat, retry int32, rest string, result mach.Port, err error) {
+	retry, rest, root, err := d.getroot(ctx, name, dotdot, uids, gids, 0)
+	if err != nil {
+		return info, 0, "", mach.Null, err
+	}
+	if retry == proto.RetryNormal && rest == "" && root.Valid() {
+		retry, rest, result, err = proto.DirLookup(ctx, root, file, flags, mode)
+		proto.Release(ctx, root)
+		if err != nil {
+			return info, 0, "", mach.Null, err
+		}
+		if flags&proto.O_EXEC != 0 && retry == proto.RetryNormal && rest == "" && result.Valid() {
+			if st, err := proto.IOStat(ctx, result); err == nil {
+				info = st
+			}
+		}
+	} else {
+		// The look-up goes on elsewhere.
+		if rest != "" {
+			rest += "/"
+		}
+		if rest += file; len(rest) > maxName {
+			proto.Release(ctx, root)
+			return info, 0, "", mach.Null, proto.ENAMETOOLONG
+		}
+		result = root
+	}
+	proto.Release(ctx, dotdot)
+	return info, retry, rest, result, nil
+}
+
+// maxName is the longest name that a message has room for.
+const maxName = 1023
+
 // DoorReauth returns the port for what a file is to another user of the peer.
 func (d *Door) DoorReauth(ctx context.Context, file mach.Port, uids, gids []int32) (mach.Port, error) {
 	if len(uids) > maxIDs || len(gids) > maxIDs || !file.Valid() {

@@ -6,17 +6,18 @@ import machwire "hurdlab/mach/wire"
 const (
 	idIOStatReply     = 21013 + 100
 	idFileStatfsReply = 20012 + 100
+	idDoorLookupReply = 45204 + 100
 )
 
-// Device returns the 8 bytes, of little endian, by which an answer of io_stat or
-// file_statfs says which file system a file is on (st_dev, f_fsid), or nil if the
+// Device returns the 8 bytes, of little endian, by which an answer of io_stat, file_statfs
+// or door_lookup says which file system a file is on (st_dev, f_fsid), or nil if the
 // body is no such answer. They are the body's and may be changed. Each node gives these
 // numbers for itself, so that those of two nodes may be the same.
 func (b *Body) Device() []byte {
 	var s structure
 	var field int // which of its fields
 	switch b.ID() {
-	case idIOStatReply:
+	case idIOStatReply, idDoorLookupReply:
 		s, field = structures[wordStat], 1
 	case idFileStatfsReply:
 		s, field = structures[wordStatfs], 7

@@ -280,6 +280,7 @@ var routines = [...]routine{
 	{45201, "door_reauth", "", ""},
 	{45202, "door_info", "", ""},
 	{45203, "door_map", "", ""},
+	{45204, "door_lookup", "", ".s"},
 	{45400, "rexec_start", "", ""},
 	{45401, "rexec_load", "", ""},
 	{45402, "rexec_here", "", ""},

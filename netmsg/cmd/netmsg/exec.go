@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"hurdlab/hurd/proto"
 	"hurdlab/mach"
@@ -49,8 +50,27 @@ func (x *execFile) FileExecPaths(ctx context.Context, task mach.Port, flags int3
 	return err
 }
 
+// fresh is how long after it was opened a file may be taken for what it was then, if
+// nothing has passed between this node and any other since.
+//
+// Who executes a file by its name opens it and executes it at once: what was changed before
+// they did is what they get. Who executes a file that they have had open for less than this
+// may get the headers, though never the pages, that a program had before a change of which
+// they have heard in this time by other means than netmsg.
+const fresh = 100 * time.Millisecond
+
+// stat is io_stat of the file, or what its server said when it was opened.
+func (x *execFile) stat(ctx context.Context) (proto.Stat, error) {
+	if o, quiet := x.n.bridge.Tagged(x.file); quiet {
+		if o, ok := o.(opened); ok && time.Since(o.at) < fresh {
+			return o.stat, nil
+		}
+	}
+	return proto.IOStat(ctx, x.file)
+}
+
 // open opens the file to be run in a task, or what stands for it if it has been run
-// before: then it takes one round trip.
+// before: then it takes a round trip, or none if it was opened for this.
 //
 // Whether the user may read and execute the file is asked the first time, and what is kept
 // is only for that user, who could have kept a copy. A change of the file's mode or owner
@@ -58,7 +78,7 @@ func (x *execFile) FileExecPaths(ctx context.Context, task mach.Port, flags int3
 func (x *execFile) open(ctx context.Context, task mach.Port) (mach.Port, error) {
 	runner := make(chan string, 1)
 	go func() { runner <- x.n.runner(ctx, task) }()
-	st, err := proto.IOStat(ctx, x.file)
+	st, err := x.stat(ctx)
 	user := <-runner // the task may not be ours any more when this returns
 	if err != nil {
 		return mach.Null, err

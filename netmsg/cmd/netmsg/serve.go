@@ -42,6 +42,7 @@ type node struct {
 
 	programs programs.Cache
 	services services
+	roots    roots
 	memory   vmem.Pool // of messages
 
 	sessions *session.Sessions
@@ -273,16 +274,19 @@ func (c *client) NetmsgGetroot(ctx context.Context, to, export string, dotdot ma
 		u := c.user.Restrict(unsigned(uids), unsigned(gids))
 		uids, gids = signed(u.UIDs), signed(u.GIDs)
 	}
-	if err := c.n.connect(ctx, rights.NodeID(to)); err != nil {
+	r := &mountRoot{n: c.n, node: rights.NodeID(to), export: export, dotdot: dotdot, uids: uids, gids: gids}
+	if err := c.n.connect(ctx, r.node); err != nil {
 		return 0, "", mach.Null, err
 	}
-	d, err := c.n.bridge.Door(ctx, rights.NodeID(to))
-	if err != nil {
-		return 0, "", mach.Null, proto.EIO
+	if flags == 0 && c.n.roots.plain(r) {
+		if file, err := r.promise(); err == nil {
+			return proto.RetryNormal, "", file, nil
+		}
 	}
-	retry, name, file, err := proto.DoorGetroot(ctx, d, export, proto.Copy(dotdot), uids, gids, flags)
+	retry, name, file, err := r.open(ctx, flags)
 	if err == nil {
 		proto.Release(ctx, dotdot)
+		c.n.roots.seen(r, retry == proto.RetryNormal && name == "" && file.Valid())
 	}
 	return retry, name, file, err
 }
