@@ -27,6 +27,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 
 	"hurdlab/hurd"
 	"hurdlab/hurd/proto"
@@ -51,6 +52,9 @@ type Door struct {
 	Map func(ctx context.Context, file mach.Port) (rd, wr mach.Port, err error)
 	// Many asks whether a memory object can have several kernels.
 	Many func(ctx context.Context, object mach.Port) bool
+
+	mu      sync.Mutex
+	control mach.Port // of the root file system, once it was needed
 }
 
 // DoorGetroot opens the root of an export for a user of the peer.
@@ -74,11 +78,10 @@ func (d *Door) getroot(ctx context.Context, name string, dotdot mach.Port, uids,
 	uids, gids = Map(p.Users, d.Peer, uids), Map(p.Groups, d.Peer, gids)
 	flags &^= proto.O_CREAT | proto.O_EXCL
 	if e.Path == "/" {
-		control, err := proto.FileGetcontrol(ctx, d.Self.Root)
+		control, err := d.rootControl(ctx)
 		if err != nil {
 			return 0, "", mach.Null, err
 		}
-		defer proto.Release(ctx, control)
 		return proto.FsysGetroot(ctx, control, proto.Copy(dotdot), uids, gids, flags)
 	}
 	file, err := d.Self.Lookup(ctx, e.Path, 0, 0)
@@ -104,6 +107,29 @@ func (d *Door) getroot(ctx context.Context, name string, dotdot mach.Port, uids,
 	}
 	defer proto.Release(ctx, root)
 	return proto.DirLookup(ctx, root, "", flags, 0)
+}
+
+// rootControl returns the control port of the root file system, which is the door's. There
+// is one for as long as the door's own root directory is one.
+func (d *Door) rootControl(ctx context.Context) (mach.Port, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.control.Valid() {
+		return d.control, nil
+	}
+	control, err := proto.FileGetcontrol(ctx, d.Self.Root)
+	if err == nil {
+		d.control = control
+	}
+	return control, err
+}
+
+// Close gives back what the door keeps.
+func (d *Door) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	proto.Release(context.Background(), d.control)
+	d.control = mach.Null
 }
 
 // DoorLookup is dir_lookup at the root of an export, which is opened for that as by

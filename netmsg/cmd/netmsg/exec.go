@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"strconv"
+	"sync"
 	"time"
 
+	"hurdlab/hurd"
 	"hurdlab/hurd/proto"
 	"hurdlab/mach"
 	"hurdlab/netmsg/programs"
@@ -36,7 +38,7 @@ func (x *execFile) FileExecPaths(ctx context.Context, task mach.Port, flags int3
 		return err
 	}
 	defer proto.Release(ctx, file)
-	server, err := x.n.proc.Lookup(ctx, "/servers/exec", 0, 0)
+	server, err := x.n.exec.open(ctx, x.n.proc)
 	if err != nil {
 		return err
 	}
@@ -59,29 +61,32 @@ func (x *execFile) FileExecPaths(ctx context.Context, task mach.Port, flags int3
 // they have heard in this time by other means than netmsg.
 const fresh = 100 * time.Millisecond
 
-// stat is io_stat of the file, or what its server said when it was opened.
-func (x *execFile) stat(ctx context.Context) (proto.Stat, error) {
-	if o, quiet := x.n.bridge.Tagged(x.file); quiet {
-		if o, ok := o.(opened); ok && time.Since(o.at) < fresh {
-			return o.stat, nil
-		}
-	}
-	return proto.IOStat(ctx, x.file)
+// opened returns what is known of the file from when it was opened: on whose behalf that
+// was, and, if now, that it is still true.
+func (x *execFile) opened() (o opened, known, now bool) {
+	v, quiet := x.n.bridge.Tagged(x.file)
+	o, known = v.(opened)
+	return o, known, known && quiet && time.Since(o.at) < fresh
 }
 
 // open opens the file to be run in a task, or what stands for it if it has been run
 // before: then it takes a round trip, or none if it was opened for this.
 //
 // Whether the user may read and execute the file is asked the first time, and what is kept
-// is only for that user, who could have kept a copy. A change of the file's mode or owner
+// is only for that user, who could have kept a copy: the one for whom the file was opened, or
+// if that is not known, as whom the program will run. A change of the file's mode or owner
 // makes it another file.
 func (x *execFile) open(ctx context.Context, task mach.Port) (mach.Port, error) {
-	runner := make(chan string, 1)
-	go func() { runner <- x.n.runner(ctx, task) }()
-	st, err := x.stat(ctx)
-	user := <-runner // the task may not be ours any more when this returns
-	if err != nil {
-		return mach.Null, err
+	o, known, now := x.opened()
+	st, user := o.stat, o.user
+	if !known {
+		user = x.n.runner(ctx, task)
+	}
+	if !now {
+		var err error
+		if st, err = proto.IOStat(ctx, x.file); err != nil {
+			return mach.Null, err
+		}
 	}
 	if st.Mode&proto.S_IFMT != proto.S_IFREG || st.Mode&0o111 == 0 {
 		return mach.Null, proto.EACCES
@@ -115,6 +120,39 @@ func (n *node) runner(ctx context.Context, task mach.Port) string {
 		return "nobody"
 	}
 	return strconv.Itoa(int(info[1]))
+}
+
+// An execServer is the right to /servers/exec.
+type execServer struct {
+	mu   sync.Mutex
+	port mach.Port
+	at   time.Time
+}
+
+// open returns the right, the caller's. It is looked up, unless it was just now.
+func (s *execServer) open(ctx context.Context, proc *hurd.Process) (mach.Port, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.port.Valid() && time.Since(s.at) < fresh && proto.Retain(ctx, s.port) == nil {
+		return s.port, nil
+	}
+	proto.Release(ctx, s.port)
+	s.port = mach.Null
+	p, err := proc.Lookup(ctx, "/servers/exec", 0, 0)
+	if err != nil {
+		return mach.Null, err
+	}
+	if proto.Retain(ctx, p) == nil {
+		s.port, s.at = p, time.Now()
+	}
+	return p, nil
+}
+
+// ahead looks the right up that will be needed, while its user waits for something else.
+func (s *execServer) ahead(ctx context.Context, proc *hurd.Process) {
+	if p, err := s.open(ctx, proc); err == nil {
+		proto.Release(ctx, p)
+	}
 }
 
 // local has what is answered on this node for files of others.

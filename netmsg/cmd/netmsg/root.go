@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -100,9 +101,12 @@ func (f *firstLookup) DirLookup(ctx context.Context, name string, flags, mode in
 	if err != nil {
 		return 0, "", mach.Null, proto.EIO
 	}
+	if flags&proto.O_EXEC != 0 {
+		go r.n.exec.ahead(context.WithoutCancel(ctx), r.n.proc)
+	}
 	info, retry, rest, file, err := proto.DoorLookup(ctx, d, r.export, proto.Copy(r.dotdot), r.uids, r.gids, name, flags, mode)
 	if err == nil && info != (proto.Stat{}) {
-		r.n.bridge.Tag(file, opened{info, time.Now()})
+		r.n.bridge.Tag(file, opened{info, time.Now(), fmt.Sprint("for ", r.uids)})
 	}
 	return retry, rest, file, err
 }
@@ -111,6 +115,7 @@ func (f *firstLookup) DirLookup(ctx context.Context, name string, flags, mode in
 type opened struct {
 	stat proto.Stat
 	at   time.Time
+	user string // for whom
 }
 
 // roots remembers of which exports the root is nothing but a right, in which what is looked

@@ -43,6 +43,7 @@ type node struct {
 	programs programs.Cache
 	services services
 	roots    roots
+	exec     execServer
 	memory   vmem.Pool // of messages
 
 	sessions *session.Sessions
@@ -192,7 +193,7 @@ func (n *node) connect(ctx context.Context, to rights.NodeID) error {
 // door makes the right that is offered to a peer.
 func (n *node) door(peer rights.NodeID) (mach.Port, error) {
 	d := &door.Door{Peer: peer, Policy: n.policy.current, Self: n.proc, Map: n.mapped.Map, Many: many}
-	return ports.ExportRight(&n.ports, proto.Handler(d), ports.Options{})
+	return ports.ExportRight(&n.ports, proto.Handler(d), ports.Options{Gone: d.Close})
 }
 
 func (n *node) reauth(ctx context.Context, peer rights.NodeID, file mach.Port, uids, gids []int32) (mach.Port, error) {
