@@ -3533,13 +3533,13 @@ func DoorMap(ctx context.Context, to mach.Port, file mach.Port) (memobjrd mach.P
 }
 
 // DoorLookup calls door_lookup (45204).
-func DoorLookup(ctx context.Context, to mach.Port, export string, dotdot Right, uids []int32, gids []int32, fileName string, flags int32, mode int32) (info Stat, doRetry int32, retryName string, result mach.Port, err error) {
+func DoorLookup(ctx context.Context, to mach.Port, export []byte, dotdot Right, uids []int32, gids []int32, fileName []byte, flags int32, mode int32) (info Stat, doRetry int32, retryName []byte, result mach.Port, err error) {
 	m := newRequest(ctx, 45204)
-	m.PutString(export, stringSize)
+	putData(m, export)
 	dotdot.put(m)
 	m.PutInt32Array(uids)
 	m.PutInt32Array(gids)
-	m.PutString(fileName, stringSize)
+	putData(m, fileName)
 	m.PutInt32(flags)
 	m.PutInt32(mode)
 	if err = call(ctx, to, m, "door_lookup"); err != nil {
@@ -3548,7 +3548,7 @@ func DoorLookup(ctx context.Context, to mach.Port, export string, dotdot Right, 
 	var own taken
 	info = takeStat(m)
 	doRetry = m.TakeInt32()
-	retryName = takeString(m)
+	retryName = takeData(m)
 	result = own.send(m)
 	if err = end(ctx, m, &own, "door_lookup"); err != nil {
 		result = mach.Null

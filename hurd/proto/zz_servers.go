@@ -4872,7 +4872,7 @@ type NetmsgDoorServer interface {
 	DoorReauth(ctx context.Context, file mach.Port, uids []int32, gids []int32) (newfile mach.Port, err error)
 	DoorInfo(ctx context.Context) (text []byte, err error)
 	DoorMap(ctx context.Context, file mach.Port) (memobjrd mach.Port, memobjwt mach.Port, err error)
-	DoorLookup(ctx context.Context, export string, dotdot mach.Port, uids []int32, gids []int32, fileName string, flags int32, mode int32) (info Stat, doRetry int32, retryName string, result mach.Port, err error)
+	DoorLookup(ctx context.Context, export []byte, dotdot mach.Port, uids []int32, gids []int32, fileName []byte, flags int32, mode int32) (info Stat, doRetry int32, retryName []byte, result mach.Port, err error)
 }
 
 // UnimplementedNetmsgDoor fails every routine of NetmsgDoor with [EOPNOTSUPP]. Servers embed it.
@@ -4896,7 +4896,7 @@ func (UnimplementedNetmsgDoor) DoorMap(ctx context.Context, file mach.Port) (mem
 	err = EOPNOTSUPP
 	return
 }
-func (UnimplementedNetmsgDoor) DoorLookup(ctx context.Context, export string, dotdot mach.Port, uids []int32, gids []int32, fileName string, flags int32, mode int32) (info Stat, doRetry int32, retryName string, result mach.Port, err error) {
+func (UnimplementedNetmsgDoor) DoorLookup(ctx context.Context, export []byte, dotdot mach.Port, uids []int32, gids []int32, fileName []byte, flags int32, mode int32) (info Stat, doRetry int32, retryName []byte, result mach.Port, err error) {
 	err = EOPNOTSUPP
 	return
 }
@@ -4967,11 +4967,11 @@ func dispatchNetmsgDoor(ctx context.Context, server any, req, reply *mach.Messag
 		return nil
 	case 45204: // door_lookup
 		var own taken
-		export := takeString(req)
+		export := takeData(req)
 		dotdot := own.send(req)
 		uids := req.TakeInt32s(maxItems)
 		gids := req.TakeInt32s(maxItems)
-		fileName := takeString(req)
+		fileName := takeData(req)
 		flags := req.TakeInt32()
 		mode := req.TakeInt32()
 		if req.End() != nil {
@@ -4985,7 +4985,7 @@ func dispatchNetmsgDoor(ctx context.Context, server any, req, reply *mach.Messag
 		}
 		info.put(reply)
 		reply.PutInt32(doRetry)
-		reply.PutString(retryName, stringSize)
+		putData(reply, retryName)
 		reply.PutRight(result, mach.MoveSend)
 		return nil
 	}

@@ -295,7 +295,7 @@ var stubs = []stub{
 	{45201, "door_reauth", []string{"cs", "ints", "ints"}, []string{"S"}, true, DoorReauth},
 	{45202, "door_info", nil, []string{"data"}, true, DoorInfo},
 	{45203, "door_map", []string{"cs"}, []string{"S", "S"}, true, DoorMap},
-	{45204, "door_lookup", []string{"string", "right", "ints", "ints", "string", "i32", "i32"}, []string{"stat", "i32", "string", "S"}, true, DoorLookup},
+	{45204, "door_lookup", []string{"data", "right", "ints", "ints", "data", "i32", "i32"}, []string{"stat", "i32", "data", "S"}, true, DoorLookup},
 	{45400, "rexec_start", []string{"i32", "cs", "string", "string", "data", "data", "rights", "rights", "ints"}, []string{"S", "i32"}, true, RexecStart},
 	{45401, "rexec_load", nil, []string{"string", "i32", "i32", "i64"}, true, RexecLoad},
 	{45402, "rexec_here", nil, nil, true, RexecHere},
@@ -1557,7 +1557,7 @@ func (x recorder) DoorMap(ctx context.Context, file mach.Port) (memobjrd mach.Po
 	return
 }
 
-func (x recorder) DoorLookup(ctx context.Context, export string, dotdot mach.Port, uids []int32, gids []int32, fileName string, flags int32, mode int32) (info Stat, doRetry int32, retryName string, result mach.Port, err error) {
+func (x recorder) DoorLookup(ctx context.Context, export []byte, dotdot mach.Port, uids []int32, gids []int32, fileName []byte, flags int32, mode int32) (info Stat, doRetry int32, retryName []byte, result mach.Port, err error) {
 	err = x.serve("door_lookup", []any{export, dotdot, uids, gids, fileName, flags, mode}, &info, &doRetry, &retryName, &result)
 	return
 }

@@ -136,7 +136,21 @@ func (d *Door) Close() {
 // DoorGetroot: one round trip instead of two. If the file is opened to be executed, info is
 // what io_stat says of it when it has been opened, by which the peer can tell whether it is a
 // program that it knows; otherwise, or if that is not known, it is zero.
-func (d *Door) DoorLookup(ctx context.Context, name string, dotdot mach.Port, uids, gids []int32, file string, flags, mode int32) (info proto.Stat, retry int32, rest string, result mach.Port, err error) {
+//
+// Names are as long as they are here, and not 1024 bytes: for a small message it is the
+// encryption of all its bytes that takes the time.
+func (d *Door) DoorLookup(ctx context.Context, name []byte, dotdot mach.Port, uids, gids []int32, file []byte, flags, mode int32) (info proto.Stat, retry int32, rest []byte, result mach.Port, err error) {
+	if len(name) > maxName || len(file) > maxName {
+		return info, 0, nil, mach.Null, proto.ENAMETOOLONG
+	}
+	info, retry, next, result, err := d.lookup(ctx, string(name), dotdot, uids, gids, string(file), flags, mode)
+	if err == nil {
+		proto.Release(ctx, dotdot)
+	}
+	return info, retry, []byte(next), result, err
+}
+
+func (d *Door) lookup(ctx context.Context, name string, dotdot mach.Port, uids, gids []int32, file string, flags, mode int32) (info proto.Stat, retry int32, rest string, result mach.Port, err error) {
 	retry, rest, root, err := d.getroot(ctx, name, dotdot, uids, gids, 0)
 	if err != nil {
 		return info, 0, "", mach.Null, err
@@ -163,7 +177,6 @@ func (d *Door) DoorLookup(ctx context.Context, name string, dotdot mach.Port, ui
 		}
 		result = root
 	}
-	proto.Release(ctx, dotdot)
 	return info, retry, rest, result, nil
 }
 

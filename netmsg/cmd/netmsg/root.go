@@ -32,6 +32,8 @@ const (
 	idDirLookup = 20018
 	// maxRoots bounds what is known of exports.
 	maxRoots = 256
+	// maxName is the longest name that a message of the Hurd has room for.
+	maxName = 1023
 )
 
 // open opens the root.
@@ -104,11 +106,15 @@ func (f *firstLookup) DirLookup(ctx context.Context, name string, flags, mode in
 	if flags&proto.O_EXEC != 0 {
 		go r.n.exec.ahead(context.WithoutCancel(ctx), r.n.proc)
 	}
-	info, retry, rest, file, err := proto.DoorLookup(ctx, d, r.export, proto.Copy(r.dotdot), r.uids, r.gids, name, flags, mode)
+	info, retry, rest, file, err := proto.DoorLookup(ctx, d, []byte(r.export), proto.Copy(r.dotdot), r.uids, r.gids, []byte(name), flags, mode)
+	if len(rest) > maxName {
+		proto.Release(ctx, file)
+		return 0, "", mach.Null, proto.EGRATUITOUS
+	}
 	if err == nil && info != (proto.Stat{}) {
 		r.n.bridge.Tag(file, opened{info, time.Now(), fmt.Sprint("for ", r.uids)})
 	}
-	return retry, rest, file, err
+	return retry, string(rest), file, err
 }
 
 // opened is what io_stat has said of a file when it was opened.
