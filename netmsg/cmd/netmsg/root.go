@@ -32,6 +32,8 @@ const (
 	idDirLookup = 20018
 	// maxRoots bounds what is known of exports.
 	maxRoots = 256
+	// aheadTime is what it takes to send a question.
+	aheadTime = 4 * time.Millisecond
 	// maxName is the longest name that a message of the Hurd has room for.
 	maxName = 1023
 )
@@ -104,7 +106,8 @@ func (f *firstLookup) DirLookup(ctx context.Context, name string, flags, mode in
 		return 0, "", mach.Null, proto.EIO
 	}
 	if flags&proto.O_EXEC != 0 {
-		go r.n.exec.ahead(context.WithoutCancel(ctx), r.n.proc)
+		// When the question is on its way.
+		time.AfterFunc(aheadTime, func() { r.n.exec.ahead(context.WithoutCancel(ctx), r.n.proc) })
 	}
 	info, retry, rest, file, err := proto.DoorLookup(ctx, d, []byte(r.export), proto.Copy(r.dotdot), r.uids, r.gids, []byte(name), flags, mode)
 	if len(rest) > maxName {
