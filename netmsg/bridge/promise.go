@@ -227,9 +227,20 @@ func (b *Bridge) promised(list []wire.MachRight) bool {
 	return false
 }
 
+// Settle sees that a right is none that has only been promised. It may wait. A right that is sent
+// to a port whose messages Get waits for has to be settled before.
+func (b *Bridge) Settle(p mach.Port) error {
+	list := []wire.MachRight{{Port: p}}
+	if b.settle(list, false); list[0].Port == mach.Dead && p != mach.Dead {
+		return proto.EIEIO
+	}
+	return nil
+}
+
 // settle has promises among rights that are to be sent to another node be kept: what it gets
-// is the right itself. One that cannot be is a dead name. The lock is not held.
-func (b *Bridge) settle(list []wire.MachRight) {
+// is the right itself. One that cannot be is a dead name, and given up if they are owned. The
+// lock is not held.
+func (b *Bridge) settle(list []wire.MachRight, owned bool) {
 	for i, r := range list {
 		b.mu.Lock()
 		p := b.promises[r.Port]
@@ -250,7 +261,9 @@ func (b *Bridge) settle(list []wire.MachRight) {
 		failed := p.failed
 		b.mu.Unlock()
 		if failed {
-			_ = mach.Deallocate(r.Port)
+			if owned {
+				_ = mach.Deallocate(r.Port)
+			}
 			list[i].Port = mach.Dead
 		}
 	}

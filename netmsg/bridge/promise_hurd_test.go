@@ -58,6 +58,21 @@ func TestPromise(t *testing.T) {
 		check(t, err)
 		return right
 	}
+	// side is another right of the far node's: messages to the door wait for each other.
+	second, err := mach.NewReceiver()
+	check(t, err)
+	go mach.Serve(context.Background(), second, f)
+	side := func() mach.Port {
+		t.Helper()
+		right, err := second.MakeSend()
+		check(t, err)
+		f.mu.Lock()
+		f.kept = right
+		f.mu.Unlock()
+		m := mach.NewMessage(idGive)
+		check(t, mach.Call(t.Context(), p.door, m))
+		return m.TakeSend()
+	}
 	wait := func(what string, n int32) {
 		t.Helper()
 		for i := 0; gone.Load() != n; i++ {
@@ -105,11 +120,13 @@ func TestPromise(t *testing.T) {
 
 	// The other node gets the right itself.
 	before := gets.Load()
+	to := side()
 	right = promise()
 	m := mach.NewMessage(idKeep)
 	m.PutRight(right, mach.MoveSend)
-	check(t, mach.Call(t.Context(), p.door, m))
+	check(t, mach.Call(t.Context(), to, m))
 	mach.Destroy(m)
+	check(t, mach.Deallocate(to))
 	f.mu.Lock()
 	if f.kept != own || gets.Load() != before+1 {
 		t.Errorf("what went to its home is %v there, not %v; asked for %d times", f.kept, own, gets.Load()-before)
@@ -120,12 +137,14 @@ func TestPromise(t *testing.T) {
 	wait("it went to the other node", 5)
 
 	// And one that cannot be had is dead there.
+	to = side()
 	broken.Store(true)
 	right = promise()
 	mach.Reset(m, idKeep)
 	m.PutRight(right, mach.MoveSend)
-	check(t, mach.Call(t.Context(), p.door, m))
+	check(t, mach.Call(t.Context(), to, m))
 	mach.Destroy(m)
+	check(t, mach.Deallocate(to))
 	f.mu.Lock()
 	if f.kept.Valid() {
 		t.Errorf("%v, not a dead name", f.kept)
@@ -136,4 +155,5 @@ func TestPromise(t *testing.T) {
 	_ = mach.Deallocate(own)
 	p.close(t)
 	_ = target.Close()
+	_ = second.Close()
 }

@@ -223,7 +223,7 @@ func (b *Bridge) work(p *port, moves int) {
 			a.body, a.list, err = b.takeApart(a.m)
 		}
 		if err == nil {
-			b.settle(a.list)
+			b.settle(a.list, true)
 		}
 		b.mu.Lock()
 		if p.moves != moves {

@@ -275,6 +275,9 @@ func (c *client) NetmsgGetroot(ctx context.Context, to, export string, dotdot ma
 		u := c.user.Restrict(unsigned(uids), unsigned(gids))
 		uids, gids = signed(u.UIDs), signed(u.GIDs)
 	}
+	if err := c.n.bridge.Settle(dotdot); err != nil {
+		return 0, "", mach.Null, err
+	}
 	r := &mountRoot{n: c.n, node: rights.NodeID(to), export: export, dotdot: dotdot, uids: uids, gids: gids}
 	if err := c.n.connect(ctx, r.node); err != nil {
 		return 0, "", mach.Null, err
