@@ -124,6 +124,9 @@ That is for nodes without apt, whose Hurd was built elsewhere.`,
 				return err
 			}
 			fmt.Fprintf(a.out, "%s runs the patched Hurd\n", n.Name())
+			if m, err := l.Spec().Node(n.Name()); err == nil && len(m.Machine.Modules) > 0 {
+				fmt.Fprintf(a.out, "but for its root file system and exec server, which QEMU loads: a lab of an image of its disk has those, too\n")
+			}
 			if !noImage {
 				fmt.Fprintf(a.out, "its disk is image %s: hurdlab up --image %s --name NAME\n", name, name)
 			}
