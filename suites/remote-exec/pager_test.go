@@ -3,10 +3,12 @@ package remoteexec
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -195,15 +197,25 @@ var _ = Describe("a file that several nodes map", Ordered, func() {
 				"-seed", fmt.Sprint((seed*4+uint64(n))%250+1), at(n, "/tmp/soak")))
 		}
 		var history []porcupine.Operation
+		var outputs []string
 		for i, r := range all {
 			out, exit := r.End()
 			Expect(exit.Ok()).To(BeTrue(), out)
 			Expect(out).To(HaveSuffix("end\n"))
+			outputs = append(outputs, out)
 			history = append(history, operations(out, i)...)
 		}
 		AddReportEntry("soak", fmt.Sprintf("seed %d: %d operations in %v", seed, len(history), *soakTime))
 		Expect(len(history)).To(BeNumerically(">", 50))
-		Expect(porcupine.CheckOperationsTimeout(words, history, 5*time.Minute)).To(Equal(porcupine.Ok))
+		result := porcupine.CheckOperationsTimeout(words, history, 5*time.Minute)
+		if result != porcupine.Ok {
+			saved, err := os.CreateTemp("", "hurdlab-soak-*.json")
+			Expect(err).NotTo(HaveOccurred())
+			Expect(json.NewEncoder(saved).Encode(outputs)).To(Succeed())
+			Expect(saved.Close()).To(Succeed())
+			AddReportEntry("what the three nodes did", saved.Name())
+		}
+		Expect(result).To(Equal(porcupine.Ok))
 	}, SpecTimeout(30*time.Minute))
 })
 
