@@ -17,7 +17,7 @@
 //     echoes, with eight connections;
 //   - read, write: the rate at which the file is read and written in pieces of 1 MB, times
 //     that at which TCP brings and takes as much; the same in pieces of 128 KB and
-//     64 KB; and in pieces of 512 KB of which two are under way.
+//     64 KB; and in pieces of 128 KB of which two are under way.
 //
 // The second compares listing a mounted directory, and asking for the attributes of each
 // file, with the same by 9P2000.L: NODE runs the third for the same directory. The two
@@ -342,7 +342,7 @@ func (r *Result) bulk(ctx context.Context, p mach.Port, tcp string, bytes int64)
 		}
 	}
 	// two has size bytes from off on done in two pieces at a time.
-	const half = 512 << 10
+	const half = 128 << 10 // what file systems of ours read at most
 	two := func(do func(off, n int64) (int, error)) func(int64) error {
 		return func(off int64) error {
 			var next atomic.Int64
