@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -194,5 +195,18 @@ func TestHere(t *testing.T) {
 		if node, err := p.start(&Task{Script: "true", Here: here}); node != want || err != nil {
 			t.Error(node, err)
 		}
+	}
+}
+
+// Tasks run at the same time: one waits for the other here.
+func TestTogether(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		t.Skip(err)
+	}
+	tasks := []*Task{{Name: "first", Cost: 2, Script: "cat < " + file}, {Name: "second", Cost: 1, Script: "echo text > " + file}}
+	r, err := build(tasks, 2, new(placement).start, false)
+	if err != nil || r.On["here"] != 2 {
+		t.Error(r, err)
 	}
 }

@@ -198,22 +198,23 @@ func (p *placement) start(t *Task) (node string, err error) {
 	out, stderr := &said{placed: placed}, new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = out, stderr
 	err = cmd.Run()
-	node, rest, _ := strings.Cut(out.String(), "\n")
+	node, rest, _ := strings.Cut(out.text.String(), "\n")
 	if err != nil {
 		return node, fmt.Errorf("on %s: %w\n%s%s", node, err, rest, stderr.String())
 	}
 	return node, nil
 }
 
-// said is what a task has said: first, where it is.
+// said is what a task has said: first, where it is. It is no [io.ReaderFrom]: that would know of
+// nothing before the end.
 type said struct {
-	bytes.Buffer
+	text   strings.Builder
 	placed func()
 }
 
 func (s *said) Write(b []byte) (int, error) {
 	s.placed()
-	return s.Buffer.Write(b)
+	return s.text.Write(b)
 }
 
 // unpack makes the files and directories of a compressed tar archive below a directory.
