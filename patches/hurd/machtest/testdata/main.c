@@ -46,6 +46,9 @@ nap (unsigned us)
 
 static void tell_all (void);
 
+/* Microseconds, at most, that a message with data keeps its sender.  */
+static unsigned supply_takes;
+
 static void
 wait_for (pthread_cond_t *c, pthread_mutex_t *m, const char *what)
 {
@@ -813,6 +816,7 @@ _pager_send_data_supply (mach_port_t control, vm_offset_t offset, vm_offset_t da
 			 vm_prot_t lock, boolean_t precious, mach_port_t reply)
 {
   error_t err;
+  nap (__atomic_load_n (&supply_takes, __ATOMIC_RELAXED));
   struct fake_kernel *k = attend (control, reply, &err);
   if (! k)
     return err;
@@ -1072,6 +1076,36 @@ run_owner (void *arg)
   return 0;
 }
 
+static void *
+run_sync (void *arg)
+{
+  struct test_object *o = arg;
+  nap (40000);
+  pager_sync (o->pager, 1);
+  return 0;
+}
+
+/* A kernel is to give back one page while it is supplied with another, for longer than the clock
+   has something to look after.  Nothing else happens: what is forgotten then stays so.  */
+static void
+sync_beside_supply (struct fake_kernel *k)
+{
+  __atomic_store_n (&supply_takes, 40000, __ATOMIC_RELAXED);
+  for (int i = 0; i < 20; i++)
+    {
+      pthread_t t;
+      evict (k, 1);
+      evict (k, 2);
+      use (k, 1, 1);
+      pthread_create (&t, 0, run_sync, k->o);
+      use (k, 2, 0);
+      alarm (PATIENCE);
+      pthread_join (t, 0);
+      alarm (0);
+    }
+  __atomic_store_n (&supply_takes, 0, __ATOMIC_RELAXED);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -1112,6 +1146,8 @@ main (int argc, char **argv)
 	      use (k, 0, 1);
 	      pager_return_some (o->pager, 0, vm_page_size, 1);
 	      alarm (0);
+	      if (i == 0)
+		sync_beside_supply (k);
 	    }
 	  pthread_create (&threads[n++], 0, run_user, k);
 	  pthread_create (&threads[n++], 0, run_user, k);

@@ -300,6 +300,9 @@ tell_kernels (struct pager *p, int quickly)
       else if (k->deaf && ! k->out.n)
 	_pager_remove_kernel (p, k, 0);
     }
+  /* What was said to a kernel meanwhile has nobody else: it had a sender, this one.  */
+  if (quickly && next_kernel (p, 0))
+    _pager_schedule (p, TASK_SEND);
 }
 
 void
