@@ -154,7 +154,7 @@ func (p *promised) keep(m *mach.Message) (kept bool) {
 		if m != nil {
 			_ = mach.Dispatch(ctx, mach.HandlerFunc(func(context.Context, *mach.Message, *mach.Message) error { return err }), m, mach.NewMessage(0))
 		}
-		p.tried(false)
+		p.tried(false, false)
 		return false
 	}
 	name := p.recv.Release()
@@ -175,7 +175,7 @@ func (p *promised) keep(m *mach.Message) (kept bool) {
 		}
 		_ = mach.DestroyReceive(name) // and who has a right to it, a dead name
 	}
-	p.tried(true)
+	p.tried(true, true)
 	return true
 }
 
@@ -184,16 +184,16 @@ func newMessage(m **mach.Message) *mach.Message {
 	return *m
 }
 
-// tried tells those who want the right. After all is over with the promise, the port is a
-// proxy, or dead.
-func (p *promised) tried(over bool) {
+// tried tells those who want the right whether it is there. If over, the promise is no more:
+// the port is a proxy, or dead.
+func (p *promised) tried(kept, over bool) {
 	b := p.bridge
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if over {
 		delete(b.promises, p.port)
 	}
-	p.failed = !over
+	p.failed = !kept
 	if p.wanted != nil {
 		close(p.wanted)
 		p.wanted = nil
@@ -202,15 +202,7 @@ func (p *promised) tried(over bool) {
 
 // end gives the promise up.
 func (p *promised) end() {
-	b := p.bridge
-	b.mu.Lock()
-	delete(b.promises, p.port)
-	if p.wanted != nil {
-		p.failed = true
-		close(p.wanted)
-		p.wanted = nil
-	}
-	b.mu.Unlock()
+	p.tried(false, true)
 	_ = p.recv.Close()
 }
 
