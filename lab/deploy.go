@@ -78,6 +78,9 @@ func (l *Lab) Deploy(ctx context.Context, c Component, file string, nodes []stri
 }
 
 func (n *Node) deploy(ctx context.Context, c Component, file string) error {
+	if !n.Can(images.CanGo) {
+		return problem.New(n.name+" runs no programs of hurdlab's", "their port is for i386: use an image for that")
+	}
 	// The old file is still mapped by the program that runs: a new one takes
 	// its name.
 	next := c.Path + ".new"

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -387,16 +388,20 @@ func TestBareHurd(t *testing.T) {
 	}
 }
 
-type quiet struct{}
+type quiet struct{ said string }
 
-func (*quiet) Step(string) func(error) { return func(error) {} }
-func (*quiet) Logf(string, ...any)     {}
+func (*quiet) Step(string) func(error)        { return func(error) {} }
+func (q *quiet) Logf(format string, a ...any) { q.said += fmt.Sprintf(format, a...) + "\n" }
 
 func TestAMD64(t *testing.T) {
 	disk := newDisk(t, debianTree(amd64), debianTable)
 	m := File(disk, Options{CacheDir: t.TempDir()})
-	if err := m.Prepare(t.Context(), new(quiet)); err != nil {
+	p := new(quiet)
+	if err := m.Prepare(t.Context(), p); err != nil {
 		t.Fatal(err)
+	}
+	if !strings.Contains(p.said, "none of hurdlab's programs") {
+		t.Errorf("it does not say what it lacks: %q", p.said)
 	}
 	v, err := m.Machine(t.Context(), identity(t))
 	if err != nil {

@@ -124,6 +124,9 @@ func (m *image) Prepare(ctx context.Context, p images.Progress) (err error) {
 	case !parts.network():
 		return &ImageError{file, errors.New("it has no driver for a network card, and hurdlab's own is for i386 only"), "install the Hurd's netdde in it"}
 	}
+	if parts.programs == nil {
+		p.Logf("it is for %s: nodes are reached by their own SSH server, and have none of hurdlab's programs, which are for i386 (no mounts of other nodes, no rexec)", parts.arch)
+	}
 	if !parts.bootLoader() {
 		if parts.boot, err = m.direct(ctx, parts.layout, p); err != nil {
 			return err

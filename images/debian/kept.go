@@ -49,6 +49,7 @@ func (s Store) Put(ctx context.Context, k Kept, inUse bool, write func(ctx conte
 	}
 	k.File = fmt.Sprintf("%s-%d.img", k.Name, k.Made.UnixNano())
 	if err := write(ctx, filepath.Join(s.Dir, k.File)); err != nil {
+		os.Remove(filepath.Join(s.Dir, k.File)) // what there is of it
 		return err
 	}
 	if err := mend(ctx, filepath.Join(s.Dir, k.File)); err != nil {

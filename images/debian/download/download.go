@@ -51,8 +51,8 @@ type Options struct {
 
 	// free says how many bytes a directory has room for; the test's.
 	free func(dir string) (uint64, error)
-	// pause is the wait between attempts.
-	pause time.Duration
+	// pause is the wait between attempts, stall how long a connection may bring nothing.
+	pause, stall time.Duration
 }
 
 // A Release is an image that is published.
@@ -77,6 +77,17 @@ func Get(ctx context.Context, opt Options, r Release, p images.Progress) (string
 	if opt.pause == 0 {
 		opt.pause = time.Second
 	}
+	if opt.stall == 0 {
+		opt.stall = time.Minute
+	}
+	if err := os.MkdirAll(opt.Dir, 0o755); err != nil {
+		return "", nil, err
+	}
+	release, err := alone(ctx, filepath.Join(opt.Dir, ".guard"), opt.pause, p)
+	if err != nil {
+		return "", nil, err
+	}
+	defer release()
 	lock, err := readLock(opt.Lock)
 	if err != nil {
 		return "", nil, err
@@ -146,7 +157,7 @@ func (o *Options) find(ctx context.Context, r Release, p images.Progress) (_ *Pi
 	if err != nil {
 		return nil, err
 	}
-	sums, err := get(ctx, dir+"/SHA256SUMS")
+	sums, err := o.get(ctx, dir+"/SHA256SUMS")
 	if err != nil {
 		return nil, err
 	}
@@ -172,8 +183,21 @@ const maxSums = 1 << 20
 // errNotFound says that the site does not have a file.
 var errNotFound = errors.New("not found")
 
+// errStalled says that a site says nothing any more.
+var errStalled = errors.New("the site has sent nothing for too long")
+
 // get reads a small file.
-func get(ctx context.Context, url string) ([]byte, error) {
+func (o *Options) get(ctx context.Context, url string) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, o.stall, errStalled)
+	defer cancel()
+	b, err := getAll(ctx, url)
+	if err != nil && context.Cause(ctx) == errStalled {
+		err = fmt.Errorf("GET %s: %w", url, errStalled)
+	}
+	return b, err
+}
+
+func getAll(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -245,25 +269,30 @@ const attempts = 5
 
 // fetch downloads the archive of a pin, or the rest of it.
 func (o *Options) fetch(ctx context.Context, pin *Pin, p images.Progress) (file string, err error) {
-	file = filepath.Join(o.Dir, path.Base(pin.URL))
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
-		return "", err
-	}
 	done := p.Step("fetch " + path.Base(pin.URL))
 	defer func() { done(err) }()
-	// Its name is of its contents: the rest of another file is never added.
+	// Its name is of its contents: the rest of another file is never added. The ending is
+	// the archive's, by which it is unpacked.
+	file = filepath.Join(o.Dir, pin.SHA256[:16]+"-"+path.Base(pin.URL))
 	d := &download{url: pin.URL, part: filepath.Join(o.Dir, pin.SHA256[:16]+".part"), sum: sha256.New(), opt: o, progress: p}
+	// What is complete but for its being unpacked is there by its own name.
+	if err := os.Rename(file, d.part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
 	if err := d.open(); err != nil {
 		return "", err
 	}
 	defer d.f.Close()
 	resumed := d.at > 0
 	for {
+		got := hex.EncodeToString(d.sum.Sum(nil))
+		if got == pin.SHA256 {
+			break // it was complete
+		}
 		if err := d.all(ctx); err != nil {
 			return "", err
 		}
-		got := hex.EncodeToString(d.sum.Sum(nil))
-		if got == pin.SHA256 {
+		if got = hex.EncodeToString(d.sum.Sum(nil)); got == pin.SHA256 {
 			break
 		}
 		if !resumed {
@@ -354,8 +383,20 @@ type cutError struct{ err error }
 
 func (e *cutError) Error() string { return e.err.Error() }
 
-// once gets what one connection brings.
+// once gets what one connection brings, as long as it brings something.
 func (d *download) once(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := time.AfterFunc(d.opt.stall, func() { cancel(errStalled) })
+	defer watch.Stop()
+	err := d.get(ctx, watch)
+	if err != nil && context.Cause(ctx) == errStalled {
+		return &cutError{errStalled}
+	}
+	return err
+}
+
+func (d *download) get(ctx context.Context, watch *time.Timer) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url, nil)
 	if err != nil {
 		return err
@@ -399,6 +440,7 @@ func (d *download) once(ctx context.Context) error {
 	for buf := make([]byte, 128<<10); ; {
 		n, err := resp.Body.Read(buf)
 		if n > 0 {
+			watch.Reset(d.opt.stall)
 			if _, err := d.f.WriteAt(buf[:n], d.at); err != nil {
 				return noSpace(err)
 			}
@@ -473,16 +515,4 @@ func noSpace(err error) error {
 		return &SpaceError{err}
 	}
 	return err
-}
-
-// readLock reads the pins.
-func readLock(file string) (map[string]*Pin, error) {
-	b, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return make(map[string]*Pin), nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return parseLock(file, b)
 }

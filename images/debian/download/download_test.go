@@ -207,7 +207,7 @@ func TestGet(t *testing.T) {
 		}
 		return err
 	})
-	if len(left) != 1 {
+	if len(left) != 2 { // and the guard
 		t.Errorf("it left %q", left)
 	}
 }
@@ -303,6 +303,89 @@ func TestResumeLater(t *testing.T) {
 	check(t, file, err)
 	if last := s.requests()[len(s.requests())-1]; len(s.requests()) == n || !strings.Contains(last, "bytes=1000000-") {
 		t.Errorf("it did not go on: %q", last)
+	}
+}
+
+// A site that says nothing any more, as when the way to it is gone without notice.
+func TestStalled(t *testing.T) {
+	s, opt := newSite(t)
+	opt.stall = 300 * time.Millisecond
+	var conns atomic.Int32
+	s.handle = func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, archive) || conns.Add(1) > 2 {
+			return false
+		}
+		if r.Header.Get("Range") == "" {
+			w.Header().Set("Content-Length", fmt.Sprint(len(tarXZ())))
+			w.Write(tarXZ()[:1_000_000])
+			w.(http.Flusher).Flush()
+		}
+		<-r.Context().Done()
+		return true
+	}
+	l := new(log)
+	file, _, err := Get(t.Context(), opt, release, l)
+	check(t, file, err)
+	if n := strings.Count(l.String(), errStalled.Error()); n != 2 {
+		t.Errorf("it noticed %d times:\n%s", n, l)
+	}
+	s, opt = newSite(t)
+	opt.stall = 100 * time.Millisecond
+	s.handle = func(w http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true }
+	var at *SiteError
+	if _, _, err := Get(t.Context(), opt, release, l); !errors.Is(err, errStalled) || !errors.As(err, &at) {
+		t.Errorf("sums that do not come: %v", err)
+	}
+}
+
+// What has been fetched and not unpacked is not fetched again.
+func TestUnpackLater(t *testing.T) {
+	s, opt := newSite(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	l := &stopper{step: "unpack", stop: cancel}
+	if _, _, err := Get(ctx, opt, release, l); !errors.Is(err, context.Canceled) {
+		t.Fatalf("%v\n%s", err, &l.log)
+	}
+	s.Close()
+	file, _, err := Get(t.Context(), opt, release, new(log))
+	check(t, file, err)
+}
+
+// stopper stops something when a step begins.
+type stopper struct {
+	log
+	step string
+	stop func()
+}
+
+func (s *stopper) Step(name string) func(error) {
+	if strings.HasPrefix(name, s.step) {
+		s.stop()
+	}
+	return s.log.Step(name)
+}
+
+// Several at once: one fetches it, the others have it then.
+func TestTogether(t *testing.T) {
+	s, opt := newSite(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			file, _, err := Get(t.Context(), opt, release, new(log))
+			if b, rerr := os.ReadFile(file); err != nil || rerr != nil || !bytes.Equal(b, disk()) {
+				t.Errorf("%d bytes, %v, %v", len(b), err, rerr)
+			}
+		})
+	}
+	wg.Wait()
+	n := 0
+	for _, r := range s.requests() {
+		if strings.Contains(r, archive) {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d requests for the archive", n)
 	}
 }
 

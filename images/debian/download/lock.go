@@ -1,8 +1,11 @@
 package download
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hurdlab/images"
 	"hurdlab/internal/fsatomic"
 )
 
@@ -25,6 +29,18 @@ type Pin struct {
 }
 
 var isSum = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// readLock reads the pins.
+func readLock(file string) (map[string]*Pin, error) {
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return make(map[string]*Pin), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parseLock(file, b)
+}
 
 func parseLock(file string, b []byte) (map[string]*Pin, error) {
 	lock := make(map[string]*Pin)
@@ -53,6 +69,33 @@ func (e *LockError) Unwrap() error { return e.Err }
 
 // Advice is what the user can do.
 func (e *LockError) Advice() string { return "repair or delete it: images are then looked for again" }
+
+// alone waits until nobody else fetches into a directory, and keeps others from it until
+// release: they would write to the same file.
+func alone(ctx context.Context, file string, pause time.Duration, p images.Progress) (release func(), err error) {
+	guard, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for told := false; ; told = true {
+		if err = unix.Flock(int(guard.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			return func() { guard.Close() }, nil // which unlocks
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			guard.Close()
+			return nil, err
+		}
+		if !told {
+			p.Logf("another command gets an image; waiting for that")
+		}
+		select {
+		case <-ctx.Done():
+			guard.Close()
+			return nil, context.Cause(ctx)
+		case <-time.After(pause):
+		}
+	}
+}
 
 // addPin adds a pin, while others may do the same.
 func addPin(file, name string, p *Pin) error {

@@ -38,7 +38,7 @@ func (o *Options) verify(ctx context.Context, url string, sums []byte) (signed [
 		return block.Plaintext, name(e), nil
 	}
 	for _, ending := range endings {
-		sig, err := get(ctx, url+ending)
+		sig, err := o.get(ctx, url+ending)
 		if errors.Is(err, errNotFound) {
 			continue
 		}
