@@ -27,6 +27,7 @@ package rexec
 
 import (
 	"context"
+	"slices"
 
 	"hurdlab/hurd"
 	"hurdlab/hurd/proto"
@@ -99,7 +100,8 @@ type Processes interface {
 	Wait(ctx context.Context, pid int32) (State, error)
 	// Kill sends a signal to a process, or to the group -pid.
 	Kill(ctx context.Context, pid int32, signal int) error
-	// Family lists the living processes of the login collection of a process.
+	// Family lists the living processes of the login collection of a process. On the
+	// Hurd those are not in it any more whose parent has ended.
 	Family(ctx context.Context, pid int32) ([]int32, error)
 }
 
@@ -179,10 +181,18 @@ func (p processes) Wait(ctx context.Context, pid int32) (State, error) {
 	return State{status, sigcode}, err
 }
 
+// Family believes only what each process says itself: of a process that has ended, the
+// Hurd's proc gives children that are init's since, and after them all others of init's.
 func (p processes) Family(ctx context.Context, pid int32) ([]int32, error) {
 	pids, err := proto.ProcGetloginpids(ctx, p.Proc, pid)
 	if proto.Code(err) == proto.ESRCH {
 		return nil, nil // nobody is left
 	}
-	return pids, err
+	return slices.DeleteFunc(pids, func(of int32) bool {
+		_, info, _, err := proto.ProcGetprocinfo(ctx, p.Proc, of, 0)
+		return err != nil || len(info) <= infoLogin || info[infoLogin] != pid
+	}), err
 }
+
+// infoLogin is where procinfo has the login collection (section 5.3).
+const infoLogin = 5

@@ -311,7 +311,7 @@ func (j *job) RexecSignal(ctx context.Context, signal int32) error {
 	case signal == 0:
 		return nil
 	case signal == proto.SIGKILL:
-		j.kill(ctx)
+		j.kill(ctx, nil)
 		return nil
 	case slices.Contains(toGroup, signal):
 		return j.server.config.Processes.Kill(ctx, -j.pid, int(signal))
@@ -331,6 +331,7 @@ func (j *job) hangup() {
 	s := j.server
 	ctx, cancel := context.WithTimeout(s.config.Context, s.config.HangupTime)
 	defer cancel()
+	known, _ := s.config.Processes.Family(ctx, j.pid) // who may not be its own when it has ended
 	for _, signal := range []int{proto.SIGHUP, proto.SIGCONT} {
 		_ = s.config.Processes.Kill(ctx, -j.pid, signal) // who does not take it is killed
 	}
@@ -341,28 +342,38 @@ func (j *job) hangup() {
 		}
 		seen = serial
 	}
-	j.kill(s.config.Context)
+	j.kill(s.config.Context, known)
 }
 
-// kill ends all processes that descend from the program, and it. What has been killed
-// makes no new ones, so that it comes to an end.
-func (j *job) kill(ctx context.Context) {
+// kill ends all processes that descend from the program, or are known to, and it. What
+// has been killed makes no new ones, so that it comes to an end. The program goes last,
+// and its group with it: when it has ended, who descends from it may not be known any
+// more.
+func (j *job) kill(ctx context.Context, known []int32) {
 	p := j.server.config.Processes
-	killed := make(map[int32]bool)
-	for {
-		family, err := p.Family(ctx, j.pid)
-		if err != nil {
-			return
-		}
-		more := false
-		for _, pid := range family {
-			if !killed[pid] {
-				killed[pid], more = true, true
-				_ = p.Kill(ctx, pid, proto.SIGKILL) // it may just have ended
+	j.mu.Lock()
+	ended := j.ended
+	j.mu.Unlock()
+	killed := map[int32]bool{j.pid: true}
+	descendants := func() {
+		for more := true; more; {
+			family, err := p.Family(ctx, j.pid)
+			if err != nil {
+				family = nil
+			}
+			more = false
+			for _, pid := range append(family, known...) {
+				if !killed[pid] {
+					killed[pid], more = true, true
+					_ = p.Kill(ctx, pid, proto.SIGKILL) // it may just have ended
+				}
 			}
 		}
-		if !more {
-			return
-		}
 	}
+	descendants()
+	_ = p.Kill(ctx, -j.pid, proto.SIGKILL)
+	if !ended {
+		_ = p.Kill(ctx, j.pid, proto.SIGKILL) // it may have left its group
+	}
+	descendants()
 }

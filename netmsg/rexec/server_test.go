@@ -28,6 +28,7 @@ type fake struct {
 	news    map[int32]chan State
 	family  map[int32][]int32
 	dieOf   map[int]bool // signals to the group that end a program
+	forgets bool         // who descends from a process that has ended
 	started *Program
 }
 
@@ -65,7 +66,9 @@ func (f *fake) end(pid, status int32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for leader, list := range f.family {
-		if i := slices.Index(list, pid); i >= 0 {
+		if f.forgets && leader == pid {
+			f.family[leader] = nil
+		} else if i := slices.Index(list, pid); i >= 0 {
 			f.family[leader] = slices.Delete(list, i, i+1)
 		}
 	}
@@ -287,7 +290,7 @@ func TestSignals(t *testing.T) {
 			t.Errorf("%d: %v", sig, err)
 		}
 	}
-	want := []string{"15 to 101", "2 to -101", "18 to -101", "17 to 101", "19 to -101", "30 to 101", "1 to -101", "9 to 101", "9 to 300", "9 to 301"}
+	want := []string{"15 to 101", "2 to -101", "18 to -101", "17 to 101", "19 to -101", "30 to 101", "1 to -101", "9 to 300", "9 to 301", "9 to -101", "9 to 101"}
 	if log := w.fake.did(); !slices.Equal(log, want) {
 		t.Errorf(" got %q\nwant %q", log, want)
 	}
@@ -300,13 +303,14 @@ func TestSignals(t *testing.T) {
 // it all that it has started.
 func TestHangup(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		dies bool
-		took time.Duration
-		want string
+		name          string
+		dies, forgets bool
+		took          time.Duration
+		want          string
 	}{
-		{"that ends", true, 0, "1 to -101; 19 to -101; 9 to 300"},
-		{"that stays", false, hangupTime, "1 to -101; 19 to -101; 9 to 101; 9 to 300"},
+		{"that ends", true, false, 0, "1 to -101; 19 to -101; 9 to 300; 9 to -101"},
+		{"that ends, on a Hurd", true, true, 0, "1 to -101; 19 to -101; 9 to 300; 9 to -101"},
+		{"that stays", false, false, hangupTime, "1 to -101; 19 to -101; 9 to 300; 9 to -101; 9 to 101"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -314,7 +318,7 @@ func TestHangup(t *testing.T) {
 				ctx, cancel := context.WithCancel(w.ctx)
 				defer cancel()
 				w.server.config.Context = ctx
-				w.fake.dieOf[proto.SIGHUP] = tt.dies
+				w.fake.dieOf[proto.SIGHUP], w.fake.forgets = tt.dies, tt.forgets
 				job, pid, err := w.start(w.as(0), nil)
 				if err != nil {
 					t.Fatal(err)
