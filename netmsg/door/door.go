@@ -50,27 +50,33 @@ type Door struct {
 	// Map makes memory objects, as io_map does, of a file whose own can have one kernel
 	// only. Nil: such a file cannot be mapped by peers.
 	Map func(ctx context.Context, file mach.Port) (rd, wr mach.Port, err error)
+	// Nowhere makes a port that means nothing, and a right to it.
+	Nowhere func() (mach.Port, error)
 	// Many asks whether a memory object can have several kernels.
 	Many func(ctx context.Context, object mach.Port) bool
 
 	mu      sync.Mutex
-	control mach.Port // of the root file system, once it was needed
+	control mach.Port            // of the root file system, once it was needed
+	nowhere mach.Port            // what is above the root in a look-up that has no need of it
+	roots   map[string]mach.Port // of the node, from which nobody is to go up, by users
 }
+
+// maxRoots bounds the roots that a door keeps, by the ids of users of this node.
+const maxRoots = 16
 
 // DoorGetroot opens the root of an export for a user of the peer.
 func (d *Door) DoorGetroot(ctx context.Context, name string, dotdot mach.Port, uids, gids []int32, flags int32) (int32, string, mach.Port, error) {
-	retry, rest, file, err := d.getroot(ctx, name, dotdot, uids, gids, flags)
+	retry, rest, file, err := d.getroot(ctx, d.Policy(), name, dotdot, uids, gids, flags)
 	if err == nil {
 		proto.Release(ctx, dotdot)
 	}
 	return retry, rest, file, err
 }
 
-func (d *Door) getroot(ctx context.Context, name string, dotdot mach.Port, uids, gids []int32, flags int32) (int32, string, mach.Port, error) {
+func (d *Door) getroot(ctx context.Context, p *Policy, name string, dotdot mach.Port, uids, gids []int32, flags int32) (int32, string, mach.Port, error) {
 	if len(uids) > maxIDs || len(gids) > maxIDs {
 		return 0, "", mach.Null, proto.EINVAL
 	}
-	p := d.Policy()
 	e, ok := p.Find(d.Peer, name)
 	if !ok {
 		return 0, "", mach.Null, proto.ENOENT
@@ -124,12 +130,34 @@ func (d *Door) rootControl(ctx context.Context) (mach.Port, error) {
 	return control, err
 }
 
-// Close gives back what the door keeps.
-func (d *Door) Close() {
+// noDotdot returns a right to a port without a meaning, which is the door's, to be ".." of a
+// root from which nobody is to go up.
+func (d *Door) noDotdot() (mach.Port, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	proto.Release(context.Background(), d.control)
-	d.control = mach.Null
+	if d.nowhere != mach.Null {
+		return d.nowhere, nil
+	}
+	if d.Nowhere == nil {
+		return mach.Null, proto.EAGAIN
+	}
+	p, err := d.Nowhere()
+	if err == nil {
+		d.nowhere = p
+	}
+	return p, err
+}
+
+// Close gives back what the door keeps.
+func (d *Door) Close(ctx context.Context) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	proto.Release(ctx, d.control, d.nowhere)
+	d.control, d.nowhere = mach.Null, mach.Null
+	for _, root := range d.roots {
+		proto.Release(ctx, root)
+	}
+	d.roots = nil
 }
 
 // DoorLookup is dir_lookup at the root of an export, which is opened for that as by
@@ -137,47 +165,112 @@ func (d *Door) Close() {
 // what io_stat says of it when it has been opened, by which the peer can tell whether it is a
 // program that it knows; otherwise, or if that is not known, it is zero.
 //
+// Without dotdot, the answer is a regular file in the export, or the name of a file elsewhere.
+// If it would be something from which a way leads up and out, it is EAGAIN: dotdot is needed. A right
+// that is sent, and let go, costs two packets.
+//
 // Names are as long as they are here, and not 1024 bytes: for a small message it is the
 // encryption of all its bytes that takes the time.
 func (d *Door) DoorLookup(ctx context.Context, name []byte, dotdot mach.Port, uids, gids []int32, file []byte, flags, mode int32) (info proto.Stat, retry int32, rest []byte, result mach.Port, err error) {
 	if len(name) > maxName || len(file) > maxName {
 		return info, 0, nil, mach.Null, proto.ENAMETOOLONG
 	}
-	info, retry, next, result, err := d.lookup(ctx, string(name), dotdot, uids, gids, string(file), flags, mode)
+	if dotdot == mach.Null {
+		return d.lookupBelow(ctx, string(name), uids, gids, string(file), flags, mode)
+	}
+	retry, next, root, err := d.getroot(ctx, d.Policy(), string(name), dotdot, uids, gids, 0)
+	if err != nil {
+		return info, 0, nil, mach.Null, err
+	}
+	info, retry, next, result, passed, err := lookup(ctx, retry, next, root, string(file), flags, mode)
+	if !passed {
+		proto.Release(ctx, root)
+	}
 	if err == nil {
 		proto.Release(ctx, dotdot)
 	}
 	return info, retry, []byte(next), result, err
 }
 
-func (d *Door) lookup(ctx context.Context, name string, dotdot mach.Port, uids, gids []int32, file string, flags, mode int32) (info proto.Stat, retry int32, rest string, result mach.Port, err error) {
-	retry, rest, root, err := d.getroot(ctx, name, dotdot, uids, gids, 0)
+// lookupBelow is DoorLookup without dotdot.
+func (d *Door) lookupBelow(ctx context.Context, name string, uids, gids []int32, file string, flags, mode int32) (info proto.Stat, retry int32, rest []byte, result mach.Port, err error) {
+	retry, next, root, kept, err := d.rootBelow(ctx, name, uids, gids)
 	if err != nil {
-		return info, 0, "", mach.Null, err
+		return info, 0, nil, mach.Null, err
 	}
-	if retry == proto.RetryNormal && rest == "" && root.Valid() {
-		retry, rest, result, err = proto.DirLookup(ctx, root, file, flags, mode)
+	info, retry, next, result, passed, err := lookup(ctx, retry, next, root, file, flags, mode)
+	if !kept && !passed {
 		proto.Release(ctx, root)
-		if err != nil {
-			return info, 0, "", mach.Null, err
-		}
-		if flags&proto.O_EXEC != 0 && retry == proto.RetryNormal && rest == "" && result.Valid() {
-			if st, err := proto.IOStat(ctx, result); err == nil {
-				info = st
-			}
-		}
-	} else {
+	}
+	if err == nil && result.Valid() && info.Mode&proto.S_IFMT != proto.S_IFREG {
+		proto.Release(ctx, result)
+		return proto.Stat{}, 0, nil, mach.Null, proto.EAGAIN
+	}
+	return info, retry, []byte(next), result, err
+}
+
+// rootBelow opens the root of an export for who goes down from it only, or returns one that
+// is kept. What they may have of the door is looked at each time.
+func (d *Door) rootBelow(ctx context.Context, name string, uids, gids []int32) (retry int32, rest string, root mach.Port, kept bool, err error) {
+	p := d.Policy()
+	e, ok := p.Find(d.Peer, name)
+	if !ok {
+		return 0, "", mach.Null, false, proto.ENOENT
+	}
+	// Of the root of the node it does not matter when it was opened: it is always the same.
+	key := ""
+	if e.Path == "/" && len(uids) <= maxIDs && len(gids) <= maxIDs {
+		key = fmt.Sprint(Map(p.Users, d.Peer, uids), Map(p.Groups, d.Peer, gids))
+	}
+	d.mu.Lock()
+	root, kept = d.roots[key]
+	d.mu.Unlock()
+	if kept {
+		return proto.RetryNormal, "", root, true, nil
+	}
+	up, err := d.noDotdot()
+	if err != nil {
+		return 0, "", mach.Null, false, err
+	}
+	retry, rest, root, err = d.getroot(ctx, p, name, up, uids, gids, 0)
+	if err != nil || key == "" || retry != proto.RetryNormal || rest != "" || !root.Valid() {
+		return retry, rest, root, false, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, ok := d.roots[key]; ok || len(d.roots) >= maxRoots {
+		return retry, rest, root, false, nil
+	}
+	if d.roots == nil {
+		d.roots = make(map[string]mach.Port)
+	}
+	d.roots[key] = root
+	return retry, rest, root, true, nil
+}
+
+// lookup looks a file up at the root of an export as it has been opened. If passed, the
+// result is the right to the root itself.
+func lookup(ctx context.Context, retry int32, rest string, root mach.Port, file string, flags, mode int32) (info proto.Stat, _ int32, _ string, result mach.Port, passed bool, err error) {
+	if retry != proto.RetryNormal || rest != "" || !root.Valid() {
 		// The look-up goes on elsewhere.
 		if rest != "" {
 			rest += "/"
 		}
 		if rest += file; len(rest) > maxName {
-			proto.Release(ctx, root)
-			return info, 0, "", mach.Null, proto.ENAMETOOLONG
+			return info, 0, "", mach.Null, false, proto.ENAMETOOLONG
 		}
-		result = root
+		return info, retry, rest, root, true, nil
 	}
-	return info, retry, rest, result, nil
+	retry, rest, result, err = proto.DirLookup(ctx, root, file, flags, mode)
+	if err != nil {
+		return info, 0, "", mach.Null, false, err
+	}
+	if flags&proto.O_EXEC != 0 && retry == proto.RetryNormal && rest == "" && result.Valid() {
+		if st, err := proto.IOStat(ctx, result); err == nil {
+			info = st
+		}
+	}
+	return info, retry, rest, result, false, nil
 }
 
 // maxName is the longest name that a message has room for.

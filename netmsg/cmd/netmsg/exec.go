@@ -48,8 +48,44 @@ func (x *execFile) FileExecPaths(ctx context.Context, task mach.Port, flags int3
 		proto.Release(ctx, task)
 		proto.Release(ctx, fds...)
 		proto.Release(ctx, ports...)
+		if proto.Retain(ctx, x.file) == nil {
+			x.n.executed.keep(context.WithoutCancel(ctx), x.file)
+		}
 	}
 	return err
+}
+
+// executed are files that have just been executed: rights to them are given back a little
+// later, many at a time, because to say so to the other node, while the program starts,
+// would cost it a packet each way.
+type executed struct {
+	mu    sync.Mutex
+	files []mach.Port
+}
+
+const (
+	// maxExecuted is how many files are kept.
+	maxExecuted = 64
+	// executedTime is for how long.
+	executedTime = time.Second
+)
+
+// keep takes a right to a file.
+func (e *executed) keep(ctx context.Context, file mach.Port) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.files) == maxExecuted {
+		proto.Release(ctx, file)
+		return
+	}
+	if e.files = append(e.files, file); len(e.files) == 1 {
+		time.AfterFunc(executedTime, func() {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			proto.Release(ctx, e.files...)
+			e.files = nil
+		})
+	}
 }
 
 // fresh is how long after it was opened a file may be taken for what it was then, if

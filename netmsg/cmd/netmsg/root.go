@@ -109,7 +109,15 @@ func (f *firstLookup) DirLookup(ctx context.Context, name string, flags, mode in
 		// When the question is on its way.
 		time.AfterFunc(aheadTime, func() { r.n.exec.ahead(context.WithoutCancel(ctx), r.n.proc) })
 	}
-	info, retry, rest, file, err := proto.DoorLookup(ctx, d, []byte(r.export), proto.Copy(r.dotdot), r.uids, r.gids, []byte(name), flags, mode)
+	// A program needs no "..": its look-up sends no right, unless it turns out to need one.
+	dotdot := proto.Copy(r.dotdot)
+	if flags&proto.O_EXEC != 0 && flags&(proto.O_CREAT|proto.O_TRUNC) == 0 {
+		dotdot = proto.Right{}
+	}
+	info, retry, rest, file, err := proto.DoorLookup(ctx, d, []byte(r.export), dotdot, r.uids, r.gids, []byte(name), flags, mode)
+	if proto.Code(err) == proto.EAGAIN && dotdot == (proto.Right{}) {
+		info, retry, rest, file, err = proto.DoorLookup(ctx, d, []byte(r.export), proto.Copy(r.dotdot), r.uids, r.gids, []byte(name), flags, mode)
+	}
 	if len(rest) > maxName {
 		proto.Release(ctx, file)
 		return 0, "", mach.Null, proto.EGRATUITOUS

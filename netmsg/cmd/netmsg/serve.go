@@ -44,6 +44,7 @@ type node struct {
 	services services
 	roots    roots
 	exec     execServer
+	executed executed
 	memory   vmem.Pool // of messages
 
 	sessions *session.Sessions
@@ -192,8 +193,11 @@ func (n *node) connect(ctx context.Context, to rights.NodeID) error {
 
 // door makes the right that is offered to a peer.
 func (n *node) door(peer rights.NodeID) (mach.Port, error) {
-	d := &door.Door{Peer: peer, Policy: n.policy.current, Self: n.proc, Map: n.mapped.Map, Many: many}
-	return ports.ExportRight(&n.ports, proto.Handler(d), ports.Options{Gone: d.Close})
+	nowhere := func() (mach.Port, error) {
+		return ports.ExportRight(&n.ports, ports.Identity(), ports.Options{})
+	}
+	d := &door.Door{Peer: peer, Policy: n.policy.current, Self: n.proc, Map: n.mapped.Map, Many: many, Nowhere: nowhere}
+	return ports.ExportRight(&n.ports, proto.Handler(d), ports.Options{Gone: func() { d.Close(context.Background()) }})
 }
 
 func (n *node) reauth(ctx context.Context, peer rights.NodeID, file mach.Port, uids, gids []int32) (mach.Port, error) {
