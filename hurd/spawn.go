@@ -35,8 +35,9 @@ type Spawn struct {
 	// of a login collection, which finds all its descendants.
 	Job bool
 	// Session makes it the leader of a session and a process group of its
-	// own, without a terminal.
+	// own, whose terminal is the one of which CTTY is the id, if that is valid.
 	Session bool
+	CTTY    mach.Port
 	// Umask is what its files are made without.
 	Umask int32
 	// Ignored has a bit 1<<(signal-1) for each signal that it is to ignore.
@@ -152,7 +153,7 @@ func (p *Process) run(ctx context.Context, s *Spawn, as *Process, exe, task mach
 		if err := proto.ProcSetsid(ctx, as.Proc); err != nil {
 			return 0, err
 		}
-		as.CTTY = mach.Null
+		as.CTTY = s.CTTY
 	}
 	if s.Job {
 		if err := proto.ProcSetpgrp(ctx, p.Proc, pid, 0); err != nil {

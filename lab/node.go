@@ -79,6 +79,15 @@ type Cmd struct {
 	// Stdin is read, Stdout and Stderr are written; nil means nothing.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	// Terminal has it run at a terminal of the node's: Stdin is what is typed, and all that is
+	// written, with the echo, comes to Stdout.
+	Terminal *Terminal
+}
+
+// A Terminal is what a command on a node finds.
+type Terminal struct {
+	Type          string // TERM, such as "xterm"
+	Width, Height int    // in characters
 }
 
 // An Exit is how a command on a node ended.
@@ -148,6 +157,11 @@ func (p *Process) start(c Cmd) error {
 			return fmt.Errorf("%s: set %s: %w", p.node.name, k, err)
 		}
 	}
+	if t := c.Terminal; t != nil {
+		if err := p.session.RequestPty(t.Type, t.Height, t.Width, ssh.TerminalModes{}); err != nil {
+			return fmt.Errorf("%s: %s needs a terminal: %w", p.node.name, c.Args[0], err)
+		}
+	}
 	err := p.session.Start(commandLine(c.Args))
 	if err == io.EOF {
 		return p.node.lost()
@@ -174,6 +188,14 @@ func (n *Node) session(ctx context.Context) (*ssh.Session, error) {
 // Signal sends a signal, by its name without SIG.
 func (p *Process) Signal(name string) error {
 	return p.session.Signal(ssh.Signal(name))
+}
+
+// Resize changes the size of the command's terminal, in characters.
+func (p *Process) Resize(width, height int) error {
+	if err := p.session.WindowChange(height, width); err != nil {
+		return fmt.Errorf("%s: resize the terminal: %w", p.node.name, err)
+	}
+	return nil
 }
 
 // Wait waits for the end of the command and of its output. The error is not

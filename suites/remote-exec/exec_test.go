@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -219,6 +220,76 @@ var _ = Describe("a signal", func() {
 		Expect(exit.Signal).To(Equal("KILL"))
 		nothingLeft(ctx)
 	}, SpecTimeout(4*time.Minute))
+})
+
+var _ = Describe("a terminal", func() {
+	guarded()
+
+	It("is the program's: lines, keys that are signals, and the size of the window", func(ctx SpecContext) {
+		in, keys := io.Pipe()
+		defer keys.Close()
+		r := nodes.StartCmd(ctx, 1, lab.Cmd{
+			Args: []string{"remoteprog", "shell", "node2"}, Stdin: in, Terminal: &lab.Terminal{Type: "xterm", Width: 80, Height: 24},
+		})
+		seen := 0
+		// said waits for a line that comes after those that it has found before, echoes among them.
+		said := func(text string) {
+			GinkgoHelper()
+			Eventually(ctx, func() string { return r.Output()[seen:] }).WithTimeout(time.Minute).Should(ContainSubstring(text))
+			seen += strings.Index(r.Output()[seen:], text) + len(text)
+		}
+		types := func(text string) {
+			GinkgoHelper()
+			_, err := io.WriteString(keys, text)
+			Expect(err).NotTo(HaveOccurred())
+		}
+		state := func(node int, want string) {
+			GinkgoHelper()
+			Eventually(ctx, func() []string { return nodes.States(ctx, node, "remoteprog typed") }).Should(ConsistOf(HavePrefix(want)), "node%d", node)
+		}
+		said("80 x 24\r\n")
+		types("hellp\x7fo\r")
+		said(`read "hello\n"`)
+		types("\x03")
+		said("interrupt\r\n")
+		Expect(r.Resize(100, 30)).To(Succeed())
+		said("100 x 30\r\n")
+		// It stops on both nodes, and the shell has the terminal.
+		types("\x1a")
+		said("stopped 18\r\n")
+		state(1, "T")
+		state(2, "T")
+		types("fg\r")
+		said(`shell "fg\n"`)
+		said("continued\r\n")
+		types("more\r")
+		said(`read "more\n"`)
+		// Stopped from the other node, it is stopped for the shell as well.
+		on(ctx, 2, "kill -STOP "+one(nodes.Processes(ctx, 2, "remoteprog typed")))
+		said("stopped 17\r\n")
+		types("fg\r")
+		said("continued\r\n")
+		types("\x04")
+		said("end\r\n")
+		said("status 3\r\n")
+		_, exit := r.End()
+		Expect(exit.Ok()).To(BeTrue(), r.Output())
+	}, SpecTimeout(4*time.Minute))
+
+	It("that hangs up ends the program", func(ctx SpecContext) {
+		in, keys := io.Pipe()
+		defer keys.Close()
+		ctx2, hangUp := context.WithCancel(ctx)
+		defer hangUp()
+		r := nodes.StartCmd(ctx2, 1, lab.Cmd{
+			Args: []string{"remoteprog", "shell", "node2"}, Stdin: in, Terminal: &lab.Terminal{Type: "xterm", Width: 80, Height: 24},
+		})
+		Eventually(ctx, r.Output).WithTimeout(time.Minute).Should(ContainSubstring("80 x 24"))
+		hangUp()
+		for node := 1; node <= 2; node++ {
+			Eventually(ctx, func() map[string]string { return nodes.Processes(ctx, node, "remoteprog typed") }).WithTimeout(time.Minute).Should(BeEmpty(), "node%d", node)
+		}
+	}, SpecTimeout(3*time.Minute))
 })
 
 func one(m map[string]string) string {

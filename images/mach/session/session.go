@@ -4,7 +4,8 @@
 // A command that is a program and its arguments is started by itself; what
 // takes a shell is given to /bin/sh, and so is what no program is found for.
 // The process is the leader of a session and a process group, is in its user's
-// home, and has streams that this program serves itself (package iostreams).
+// home, and has streams that this program serves itself (package iostreams), or a
+// terminal (package pty), which is its controlling terminal.
 // When the client goes away, its group gets SIGHUP and, if that does not end
 // it, SIGKILL.
 package session
@@ -14,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +25,7 @@ import (
 	"hurdlab/hurd/translator"
 	"hurdlab/images/mach/ioport"
 	"hurdlab/images/mach/iostreams"
+	"hurdlab/images/mach/pty"
 	"hurdlab/images/mach/sshd"
 	"hurdlab/mach"
 )
@@ -65,6 +68,8 @@ type Runner struct {
 	Account func(name string) (*Account, error)
 	// Env is part of every environment.
 	Env []string
+	// Post sends a terminal's signals: see [pty.New].
+	Post func(group, signal int32, id mach.Port)
 }
 
 // Run runs the command of a session: [sshd.Config].
@@ -73,12 +78,22 @@ func (r *Runner) Run(ctx context.Context, s *sshd.Session) sshd.Exit {
 	if err != nil {
 		return failed(s, 1, err)
 	}
-	fds, err := r.streams(a, s)
+	var fds []mach.Port
+	var terminal *pty.Terminal
+	ctty := mach.Null
+	if s.Terminal != nil {
+		terminal, ctty, fds, err = r.terminal(a, s)
+	} else {
+		fds, err = r.streams(a, s)
+	}
 	if err != nil {
 		return failed(s, 1, err)
 	}
-	pid, err := r.start(ctx, a, s, fds)
-	r.Host.Export.Release(fds...)
+	pid, err := r.start(ctx, a, s, fds, ctty)
+	r.Host.Export.Release(append(fds, ctty)...)
+	if terminal != nil {
+		defer terminal.Close()
+	}
 	if err != nil {
 		return failed(s, 127, err)
 	}
@@ -89,6 +104,11 @@ func (r *Runner) Run(ctx context.Context, s *sshd.Session) sshd.Exit {
 		defer close(watched)
 		r.watch(ctx, s, pid, ended)
 	}()
+	if terminal != nil {
+		terminal.Begin(pid)
+		go typing(terminal, s.Stdin)
+		go resizing(terminal, s.Terminal.Sizes, ended)
+	}
 	status, err := r.Processes.Wait(context.WithoutCancel(ctx), pid)
 	close(ended)
 	<-watched
@@ -127,9 +147,63 @@ func (r *Runner) streams(a *Account, s *sshd.Session) (fds []mach.Port, err erro
 	return fds, nil
 }
 
+// terminal makes the session's terminal, a right to its id, and ports of it for the streams.
+func (r *Runner) terminal(a *Account, s *sshd.Session) (t *pty.Terminal, ctty mach.Port, fds []mach.Port, err error) {
+	user := translator.User{UIDs: []uint32{a.UID}, GIDs: []uint32{a.GID}}
+	t, err = pty.New(r.Host, user, s.Stdout, sizeOf(s.Terminal.Size), r.Post)
+	if err != nil {
+		return nil, mach.Null, nil, err
+	}
+	ctty, err = t.ID()
+	for range 3 {
+		p, e := t.Open()
+		if e == nil {
+			fds = append(fds, p)
+		}
+		err = errors.Join(err, e)
+	}
+	if err != nil {
+		r.Host.Export.Release(append(fds, ctty)...)
+		t.Close()
+		return nil, mach.Null, nil, err
+	}
+	return t, ctty, fds, nil
+}
+
+func sizeOf(s sshd.Size) pty.Size {
+	short := func(n uint32) uint16 { return uint16(min(n, math.MaxUint16)) }
+	return pty.Size{Rows: short(s.Rows), Columns: short(s.Columns), Width: short(s.Width), Height: short(s.Height)}
+}
+
+// typing passes on what the client types, until it has gone.
+func typing(t *pty.Terminal, from io.Reader) {
+	b := make([]byte, 1024)
+	for {
+		n, err := from.Read(b)
+		if n > 0 && t.Type(b[:n]) != nil {
+			return
+		}
+		if err != nil {
+			t.End()
+			return
+		}
+	}
+}
+
+func resizing(t *pty.Terminal, sizes <-chan sshd.Size, ended <-chan struct{}) {
+	for {
+		select {
+		case s := <-sizes:
+			t.Resize(sizeOf(s))
+		case <-ended:
+			return
+		}
+	}
+}
+
 // start starts the command.
-func (r *Runner) start(ctx context.Context, a *Account, s *sshd.Session, fds []mach.Port) (int32, error) {
-	spawn := hurd.Spawn{Dir: a.Home, FDs: fds, Session: true, Umask: umask, Env: r.environment(a, s)}
+func (r *Runner) start(ctx context.Context, a *Account, s *sshd.Session, fds []mach.Port, ctty mach.Port) (int32, error) {
+	spawn := hurd.Spawn{Dir: a.Home, FDs: fds, Session: true, CTTY: ctty, Umask: umask, Env: r.environment(a, s)}
 	if a.UID != 0 {
 		spawn.User = &hurd.Credential{UID: a.UID, GID: a.GID, Groups: a.Groups}
 	}
@@ -170,6 +244,9 @@ func (r *Runner) start(ctx context.Context, a *Account, s *sshd.Session, fds []m
 func (r *Runner) environment(a *Account, s *sshd.Session) []string {
 	env := append(slices.Clone(r.Env),
 		"PATH="+strings.Join(path, ":"), "HOME="+a.Home, "USER="+a.Name, "LOGNAME="+a.Name, "SHELL="+shell, "TMPDIR=/tmp")
+	if s.Terminal != nil && s.Terminal.Type != "" {
+		env = append(env, "TERM="+s.Terminal.Type)
+	}
 	return append(env, s.Env...)
 }
 

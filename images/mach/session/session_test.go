@@ -10,12 +10,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"hurdlab/hurd"
 	"hurdlab/hurd/ports/portstest"
 	"hurdlab/hurd/proto"
 	"hurdlab/images/mach/ioport"
 	"hurdlab/images/mach/sshd"
+	"hurdlab/mach"
 	"hurdlab/mach/wire"
 )
 
@@ -242,5 +244,66 @@ func TestSignals(t *testing.T) {
 	leave()
 	if exit := <-done; exit.Signal != "HUP" {
 		t.Errorf("%+v", exit)
+	}
+}
+
+// TestTerminal runs a program at a terminal.
+func TestTerminal(t *testing.T) { synctest.Test(t, testTerminal) }
+
+func testTerminal(t *testing.T) {
+	s, r := newSystem(t)
+	defer synctest.Wait() // until the terminal's signals have been sent
+	type signal struct{ group, number int32 }
+	signals := make(chan signal, 10)
+	r.Post = func(group, number int32, _ mach.Port) { signals <- signal{group, number} }
+	s.programs = map[string]func(*program) hurd.WaitStatus{
+		"/bin/ask": func(p *program) hurd.WaitStatus {
+			id, err := proto.TermGetctty(p.ctx, p.spawn.FDs[0])
+			if err != nil || id != p.spawn.CTTY {
+				t.Errorf("the terminal is %v (%v), the controlling one %v", id, err, p.spawn.CTTY)
+			}
+			s.k.Release(id)
+			p.write(1, "name?\n")
+			b, err := proto.IORead(p.ctx, p.spawn.FDs[0], -1, 100)
+			if err != nil {
+				t.Error(err)
+			}
+			p.write(2, "hello "+string(b))
+			b, err = proto.IORead(p.ctx, p.spawn.FDs[0], -1, 100)
+			if len(b) > 0 || err != nil {
+				t.Errorf("%q, %v", b, err)
+			}
+			size, err := proto.TIoctlTiocgwinsz(p.ctx, p.spawn.FDs[2])
+			p.write(1, fmt.Sprint(size, err))
+			return 0
+		},
+	}
+	sess, out, _ := s.session("ask")
+	in, keys := io.Pipe()
+	sess.Stdin = in
+	sizes := make(chan sshd.Size)
+	sess.Terminal = &sshd.Terminal{Type: "xterm", Size: sshd.Size{Columns: 80, Rows: 24}, Sizes: sizes}
+	go func() {
+		synctest.Wait() // it reads
+		keys.Write([]byte{3})
+		keys.Write([]byte("you\r"))
+		sizes <- sshd.Size{Columns: 100, Rows: 1 << 20}
+		synctest.Wait() // the size is known
+		keys.Write([]byte{4})
+	}()
+	if exit := r.Run(t.Context(), sess); exit != (sshd.Exit{}) {
+		t.Errorf("%+v", exit)
+	}
+	keys.Close()
+	if got, want := out.String(), "name?\r\n^Cyou\r\nhello you\r\n[65535 100 0 0] <nil>"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for _, want := range []int32{proto.SIGINT, proto.SIGWINCH, proto.SIGHUP} {
+		if got := <-signals; got.number != want {
+			t.Errorf("signal %v, want %d", got, want)
+		}
+	}
+	if last := s.started[0]; !slices.Contains(last.Env, "TERM=xterm") {
+		t.Errorf("%q", last.Env)
 	}
 }

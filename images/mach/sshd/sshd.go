@@ -1,9 +1,9 @@
 // Package sshd is the node's SSH server: public keys only, commands with their
-// standard streams, environment, signals and exit status; any number of
+// standard streams, environment, signals and exit status, or at a terminal; any number of
 // sessions over one connection and of connections, up to limits.
 //
-// It knows nothing of programs or files: what a command means is up to the
-// function in [Config.Run]. There are no terminals, subsystems or forwards.
+// It knows nothing of programs or files: what a command means, and what a terminal is, is
+// up to the function in [Config.Run]. There are no subsystems or forwards.
 package sshd
 
 import (
@@ -28,6 +28,7 @@ const (
 	maxEnv     = 64       // variables of a session
 	maxEnvSize = 16 << 10 // bytes of a session's variables
 	maxCommand = 64 << 10 // bytes of a command line
+	maxTerm    = 64       // bytes of the name of a type of terminal
 
 	// handshakeTimeout bounds the time until a client has logged in. The
 	// arithmetic of a key exchange takes a tenth of a second under emulation,
@@ -71,7 +72,21 @@ type Session struct {
 	// Signals receives the signals that the client sends, by name without
 	// SIG: "TERM".
 	Signals <-chan string
+	// Terminal is what the command is to be run at, or nil. Stdin is what is typed then, and
+	// Stdout takes all that is written.
+	Terminal *Terminal
 }
+
+// A Terminal is what a client says of its own.
+type Terminal struct {
+	Type string // TERM
+	Size Size
+	// Sizes receives new sizes, the last of them at least.
+	Sizes <-chan Size
+}
+
+// A Size is that of a terminal's window, in characters, and pixels if they are known.
+type Size struct{ Columns, Rows, Width, Height uint32 }
 
 // An Exit is how a command ended: with a status, or by a signal.
 type Exit struct {
@@ -246,6 +261,7 @@ func (s *Server) serveSession(ctx context.Context, user string, ch ssh.Channel, 
 	defer func() { go ssh.DiscardRequests(reqs) }()
 	defer ch.Close()
 	signals := make(chan string, 16)
+	sizes := make(chan Size, 1)
 	sess := &Session{User: user, Stdin: ch, Stdout: ch, Stderr: ch.Stderr(), Signals: signals}
 	envSize := 0
 	var ended chan struct{} // non-nil once the command runs
@@ -275,6 +291,28 @@ func (s *Server) serveSession(ctx context.Context, user string, ch ssh.Channel, 
 				break
 			}
 			sess.Env = append(sess.Env, v.Name+"="+v.Value)
+			ok = true
+		case "pty-req":
+			var v struct {
+				Term                         string
+				Columns, Rows, Width, Height uint32
+				Modes                        string // are the client's own affair
+			}
+			if ssh.Unmarshal(req.Payload, &v) != nil || ended != nil || sess.Terminal != nil || len(v.Term) > maxTerm {
+				break
+			}
+			sess.Terminal = &Terminal{Type: v.Term, Size: Size{v.Columns, v.Rows, v.Width, v.Height}, Sizes: sizes}
+			ok = true
+		case "window-change":
+			var v Size
+			if ssh.Unmarshal(req.Payload, &v) != nil || sess.Terminal == nil {
+				break
+			}
+			select { // the last one counts
+			case <-sizes:
+			default:
+			}
+			sizes <- v
 			ok = true
 		case "exec", "shell":
 			var v struct{ Command string }

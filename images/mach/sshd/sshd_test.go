@@ -1,6 +1,7 @@
 package sshd
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ed25519"
@@ -148,6 +149,54 @@ func TestSignals(t *testing.T) {
 	var exit *ssh.ExitError
 	if err := s.Wait(); !errors.As(err, &exit) || exit.Signal() != "TERM" || exit.Msg() != "killed" {
 		t.Errorf("exit: %v", err)
+	}
+}
+
+// TestTerminal asks for one, and changes its size.
+func TestTerminal(t *testing.T) {
+	f := start(t, nil, func(_ context.Context, s *Session) Exit {
+		if s.Terminal == nil {
+			return Exit{Status: 1}
+		}
+		fmt.Fprintln(s.Stdout, s.Terminal.Type, s.Terminal.Size)
+		fmt.Fprintln(s.Stdout, <-s.Terminal.Sizes)
+		return Exit{}
+	})
+	s := f.session(t)
+	if err := s.WindowChange(1, 1); err != nil { // of no terminal: not heeded
+		t.Error(err)
+	}
+	if err := s.RequestPty("xterm", 24, 80, ssh.TerminalModes{ssh.ECHO: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RequestPty("xterm", 24, 80, nil); err == nil {
+		t.Error("two terminals")
+	}
+	out, err := s.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(""); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	lines.Scan()
+	if got, want := lines.Text(), "xterm {80 24 640 192}"; got != want { // x/crypto/ssh takes a character for 8 x 8
+		t.Errorf("%q, want %q", got, want)
+	}
+	if err := s.WindowChange(30, 100); err != nil {
+		t.Error(err)
+	}
+	lines.Scan()
+	if got, want := lines.Text(), "{100 30 800 240}"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if err := s.Wait(); err != nil {
+		t.Error(err)
+	}
+	long := f.session(t)
+	if err := long.RequestPty(strings.Repeat("x", 100), 24, 80, nil); err == nil {
+		t.Error("the name of a terminal has no bound")
 	}
 }
 

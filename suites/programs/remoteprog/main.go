@@ -15,6 +15,12 @@
 //
 //	remoteprog inherit NODE FILE    rexec NODE remoteprog fd 5, which is FILE
 //	remoteprog states NODE          what becomes of rexec when its program is stopped and goes on
+//	remoteprog shell NODE           rexec NODE remoteprog typed, as a shell at a terminal would
+//
+// At a terminal:
+//
+//	remoteprog typed                read a line at the beginning and whenever it goes on, and say it,
+//	                                the size of the window, and signals; the end of the file ends it
 package main
 
 import (
@@ -29,6 +35,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/term"
 )
 
 func main() {
@@ -128,6 +136,10 @@ func run(verb string, args []string) error {
 		return c.Run()
 	case "states":
 		return states(args[0])
+	case "shell":
+		return shell(args[0])
+	case "typed":
+		return typed()
 	default:
 		return fmt.Errorf("%s?", verb)
 	}
@@ -215,4 +227,83 @@ func states(node string) error {
 	}
 	fmt.Println(line())
 	return see(syscall.SIGUSR2) // which ends it
+}
+
+// typed says what comes from its terminal. It does not read while it waits for a signal:
+// what it had begun to read it would get, stopped or not.
+func typed() error {
+	c := make(chan os.Signal, 16)
+	signal.Notify(c, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGWINCH, syscall.SIGCONT)
+	size := func() {
+		w, h, err := term.GetSize(0)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%d x %d\n", w, h)
+	}
+	if !term.IsTerminal(0) {
+		return errors.New("standard input is no terminal")
+	}
+	size()
+	line := make([]byte, 100)
+	for {
+		n, err := os.Stdin.Read(line)
+		if n == 0 || err != nil {
+			fmt.Println("end")
+			os.Exit(3)
+		}
+		fmt.Printf("read %q\n", line[:n])
+		for sig := range c {
+			fmt.Println(sig)
+			if sig == syscall.SIGWINCH {
+				size()
+			}
+			if sig == syscall.SIGCONT {
+				break
+			}
+		}
+	}
+}
+
+// shell does what a shell at a terminal does with a job, which is rexec: in the foreground,
+// in a group of its own; when it has stopped, until somebody types something.
+func shell(node string) error {
+	c := exec.Command("rexec", node, os.Args[0], "typed")
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+	c.SysProcAttr = &syscall.SysProcAttr{Foreground: true, Ctty: 0}
+	if err := c.Start(); err != nil {
+		return err
+	}
+	pid := c.Process.Pid
+	line := make([]byte, 100)
+	for {
+		var ws syscall.WaitStatus
+		_, err := syscall.Wait4(pid, &ws, syscall.WUNTRACED, nil)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := syscall.Tcsetpgrp(0, int32(syscall.Getpgrp())); err != nil {
+			return err
+		}
+		if !ws.Stopped() {
+			fmt.Println("status", ws.ExitStatus())
+			return nil
+		}
+		fmt.Println("stopped", int(ws>>8&0xff))
+		n, err := os.Stdin.Read(line)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("shell %q\n", line[:n])
+		if err := syscall.Tcsetpgrp(0, int32(pid)); err != nil {
+			return err
+		}
+		if err := syscall.Kill(-pid, syscall.SIGCONT); err != nil {
+			return err
+		}
+	}
 }

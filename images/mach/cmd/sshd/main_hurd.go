@@ -24,6 +24,7 @@ import (
 	"hurdlab/hurd/ports"
 	"hurdlab/images/mach/ioport"
 	"hurdlab/images/mach/nodeconfig"
+	"hurdlab/images/mach/pty"
 	"hurdlab/images/mach/session"
 	"hurdlab/images/mach/sshd"
 )
@@ -65,6 +66,7 @@ func run(ctx context.Context) error {
 		Host:      &ioport.Host{Export: new(ports.Kernel), Auth: self.Auth},
 		Account:   account,
 		Env:       []string{"HOSTNAME=" + name},
+		Post:      pty.Post(self),
 	}
 	srv, err := sshd.New(sshd.Config{HostKey: key, Authorize: authorize, Run: r.Run, Logf: logf})
 	if err != nil {
