@@ -67,11 +67,14 @@ type Object struct {
 	names   map[mach.Port]*client
 	most    uint64 // pages supplied to one client that has gone
 	timer   *time.Timer
-	jobs    []job // for the store
+	hold    coherence.Tick // the least minimum hold
+	jobs    []job          // for the store
 	workers int
-	token   coherence.Token
-	waiting map[coherence.Token]chan error
-	start   []*client // whose queues are to be sent
+	// yielding is set while the least minimum hold of a page is being waited for.
+	yielding bool
+	token    coherence.Token
+	waiting  map[coherence.Token]chan error
+	start    []*client // whose queues are to be sent
 
 	// portMu is for ports, and is not held with mu.
 	portMu sync.Mutex
@@ -99,11 +102,11 @@ func (p *Pager) NewObject(c ObjectConfig) *Object {
 	o := &Object{
 		pager: p, config: c, changing: make(chan struct{}, 1), pages: pagesOf(c.Store.Size()),
 		clients: make(map[coherence.Client]*client), names: make(map[mach.Port]*client),
-		waiting: make(map[coherence.Token]chan error),
+		waiting: make(map[coherence.Token]chan error), hold: coherence.Tick(c.Hold / time.Millisecond),
 	}
 	o.core = coherence.New(coherence.Config{
 		Pages: o.pages, Attributes: o.attributes(c.NoCache), Cluster: c.Cluster, ReadAhead: c.ReadAhead,
-		Hold: coherence.Tick(c.Hold / time.Millisecond), Acks: true, Arrival: coherence.Tick(arrival / time.Millisecond), Answer: coherence.Tick(p.config.Answer / time.Millisecond),
+		Hold: o.hold, Acks: true, Arrival: coherence.Tick(arrival / time.Millisecond), Answer: coherence.Tick(p.config.Answer / time.Millisecond),
 		Reserve: c.Reserve,
 	})
 	return o
@@ -459,15 +462,7 @@ func (o *Object) finish() {
 		}
 	}
 	if at, ok := o.core.Next(); ok {
-		d := time.Duration(max(at-o.now(), 1)) * time.Millisecond
-		if o.timer == nil {
-			o.timer = time.AfterFunc(d, func() {
-				o.mu.Lock()
-				o.finish()
-			})
-		} else {
-			o.timer.Reset(d)
-		}
+		o.wakeAt(at)
 	} else if o.timer != nil {
 		o.timer.Stop()
 	}
@@ -476,6 +471,35 @@ func (o *Object) finish() {
 	o.mu.Unlock()
 	for _, c := range start {
 		o.send(c, false)
+	}
+}
+
+// wakeAt has core told that it is time. If that is when a page has been held for as long as
+// it must be at least, who has it needs no more than to run once: a timer would take several
+// times as long.
+func (o *Object) wakeAt(at coherence.Tick) {
+	d := at - o.now()
+	if yield := o.pager.config.Yield; yield != nil && d <= 2*o.hold { // core is ahead by one at most
+		if !o.yielding {
+			o.yielding = true
+			go func() {
+				yield()
+				o.mu.Lock()
+				o.yielding = false
+				o.core.Tick(at)
+				o.finish()
+			}()
+		}
+		return
+	}
+	after := time.Duration(max(d, 1)) * time.Millisecond
+	if o.timer == nil {
+		o.timer = time.AfterFunc(after, func() {
+			o.mu.Lock()
+			o.finish()
+		})
+	} else {
+		o.timer.Reset(after)
 	}
 }
 

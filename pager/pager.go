@@ -61,6 +61,11 @@ type Config struct {
 	// Answer is how long a kernel may take to answer, or to take a message. Default
 	// [DefaultAnswer].
 	Answer time.Duration
+	// Yield lets the threads of this node run that are about to, and returns when they
+	// wait. It is called in place of waiting for the least minimum hold of a page to be over,
+	// which is much shorter than the shortest time that can be waited for; nil, with a
+	// Kernel: that is waited for.
+	Yield func()
 	// Log is told of kernels that are cut off, and of data that is lost; nil drops it.
 	Log func(format string, args ...any)
 }
@@ -87,6 +92,9 @@ type Pager struct {
 func New(c Config) *Pager {
 	if c.Kernel == nil {
 		c.Kernel = Mach{}
+		if c.Yield == nil {
+			c.Yield = mach.Yield
+		}
 	}
 	if c.Memory == nil {
 		c.Memory = defaultMemory

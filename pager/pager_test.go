@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -454,4 +455,24 @@ func TestClose(t *testing.T) {
 		yield()
 	}
 	w.end(t, k)
+}
+
+// TestHold: two kernels that write to a page in turns keep it until all have run who wanted
+// to, and no timer is waited for.
+func TestHold(t *testing.T) {
+	var yields atomic.Int32
+	w := newWorld(t, PageSize, func(c *Config, o *ObjectConfig) {
+		c.Yield = func() { yields.Add(1) }
+		o.Hold = time.Hour
+	})
+	kernels := []*fakeKernel{w.kernel(false), w.kernel(false)}
+	for i := range 20 {
+		if !kernels[i%2].access(0, true, func(b []byte) { b[0]++ }) {
+			t.Fatalf("turn %d failed", i)
+		}
+	}
+	if n := yields.Load(); n == 0 {
+		t.Error("nobody waited for a hold to be over")
+	}
+	w.end(t, kernels...)
 }

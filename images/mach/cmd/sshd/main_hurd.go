@@ -27,11 +27,19 @@ import (
 	"hurdlab/images/mach/pty"
 	"hurdlab/images/mach/session"
 	"hurdlab/images/mach/sshd"
+	"hurdlab/mach/vmem"
 )
 
+// heap bounds the heap, in bytes: some dozens of sessions. The packets of one that its
+// program does not read can be 2 MB.
+const heap = 12 << 20
+
 func main() {
-	// A node has little memory: collect before the heap takes a second arena.
+	// A node has little memory: collect early. And have room when there is little left, for
+	// sessions by which somebody could see why.
 	debug.SetGCPercent(50)
+	debug.SetMemoryLimit(heap)
+	vmem.ReserveHeap(heap)
 	if err := run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "sshd:", err)
 		os.Exit(1)
