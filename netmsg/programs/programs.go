@@ -94,8 +94,11 @@ type program struct {
 	object  mach.Port // its memory object
 	context context.Context
 
+	port  ports.Port // that stands for it, for all who run it
+	right mach.Port  // to that, the cache's
+
 	mu     sync.Mutex
-	users  int // ports, and the cache
+	users  int // the port, and the cache
 	pieces map[piece][]byte
 	bytes  int
 }
@@ -119,10 +122,8 @@ func (c *Cache) Open(ctx context.Context, o Owner, st proto.Stat, open func(ctx 
 		p := c.kept[i]
 		c.kept = append(slices.Delete(c.kept, i, i+1), p)
 		c.stats.Hits++
-		p.use()
-		c.mu.Unlock()
-		defer p.release()
-		return c.export(p)
+		defer c.mu.Unlock() // with which it is kept
+		return p.port.Right()
 	}
 	c.stats.Misses++
 	c.mu.Unlock()
@@ -131,8 +132,11 @@ func (c *Cache) Open(ctx context.Context, o Owner, st proto.Stat, open func(ctx 
 		return mach.Null, err
 	}
 	defer p.release()
-	c.keep(p)
-	return c.export(p)
+	if err := c.export(p); err != nil {
+		return mach.Null, err
+	}
+	defer c.keep(p)
+	return p.port.Right()
 }
 
 // newProgram opens a file. There is one use of it.
@@ -164,7 +168,8 @@ func newProgram(ctx context.Context, k key, st proto.Stat, since time.Time, open
 	return p, err
 }
 
-// keep keeps a program, and lets those go that were used longest ago.
+// keep keeps a program, whose right is the cache's then, and lets those go that were used
+// longest ago.
 func (c *Cache) keep(p *program) {
 	limit := c.Limit
 	if limit == 0 {
@@ -184,7 +189,13 @@ func (c *Cache) keep(p *program) {
 		c.kept = slices.Delete(c.kept, 0, n)
 	}
 	c.mu.Unlock()
-	for _, q := range drop {
+	c.drop(drop)
+}
+
+// drop gives up what the cache has of programs. Who is about to run one goes on.
+func (c *Cache) drop(list []*program) {
+	for _, q := range list {
+		c.Ports.Release(q.right)
 		q.release()
 	}
 }
@@ -201,9 +212,7 @@ func (c *Cache) Forget(gone func(Owner) bool) {
 		return true
 	})
 	c.mu.Unlock()
-	for _, p := range drop {
-		p.release()
-	}
+	c.drop(drop)
 }
 
 // Stats returns the counts.
@@ -215,14 +224,18 @@ func (c *Cache) Stats() Stats {
 	return s
 }
 
-// export makes a port that stands for a program.
-func (c *Cache) export(p *program) (mach.Port, error) {
+// export makes the port that stands for a program, and a right to it.
+func (c *Cache) export(p *program) (err error) {
 	p.use()
-	right, err := ports.ExportRight(c.Ports, proto.Handler(&handle{program: p}), ports.Options{Gone: p.release})
-	if err != nil {
+	if p.port, err = c.Ports.Export(proto.Handler(&handle{program: p}), ports.Options{Gone: p.release}); err != nil {
+		p.release()
+		return err
+	}
+	if p.right, err = p.port.Right(); err != nil {
+		p.port.Close()
 		p.release()
 	}
-	return right, err
+	return err
 }
 
 func (p *program) use() {

@@ -32,8 +32,6 @@ const (
 	idDirLookup = 20018
 	// maxRoots bounds what is known of exports.
 	maxRoots = 256
-	// aheadTime is what it takes to send a question.
-	aheadTime = 4 * time.Millisecond
 	// maxName is the longest name that a message of the Hurd has room for.
 	maxName = 1023
 )
@@ -106,8 +104,11 @@ func (f *firstLookup) DirLookup(ctx context.Context, name string, flags, mode in
 		return 0, "", mach.Null, proto.EIO
 	}
 	if flags&proto.O_EXEC != 0 {
-		// When the question is on its way.
-		time.AfterFunc(aheadTime, func() { r.n.exec.ahead(context.WithoutCancel(ctx), r.n.proc) })
+		// When the question is on its way, and there is nothing else to do.
+		go func() {
+			mach.Yield()
+			r.n.exec.ahead(context.WithoutCancel(ctx), r.n.proc)
+		}()
 	}
 	// A program needs no "..": its look-up sends no right, unless it turns out to need one.
 	dotdot := proto.Copy(r.dotdot)
