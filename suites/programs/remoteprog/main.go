@@ -286,7 +286,7 @@ func shell(node string) error {
 		if err != nil {
 			return err
 		}
-		if err := syscall.Tcsetpgrp(0, int32(syscall.Getpgrp())); err != nil {
+		if err := foreground(0, syscall.Getpgrp()); err != nil {
 			return err
 		}
 		if !ws.Stopped() {
@@ -299,7 +299,7 @@ func shell(node string) error {
 			return err
 		}
 		fmt.Printf("shell %q\n", line[:n])
-		if err := syscall.Tcsetpgrp(0, int32(pid)); err != nil {
+		if err := foreground(0, pid); err != nil {
 			return err
 		}
 		if err := syscall.Kill(-pid, syscall.SIGCONT); err != nil {
