@@ -35,13 +35,18 @@ type Machine struct {
 func Boot() Machine { return Machine{HostPriv: mach.HostPriv(), DeviceMaster: mach.DeviceMaster()} }
 
 // GrantPorts lets this task use the I/O ports from first to last.
-func (m Machine) GrantPorts(first, last uint16) error {
+func (m Machine) GrantPorts(first, last uint16) error { return m.ports(first, last, true) }
+
+// RevokePorts takes the I/O ports from first to last from this task.
+func (m Machine) RevokePorts(first, last uint16) error { return m.ports(first, last, false) }
+
+func (m Machine) ports(first, last uint16, grant bool) error {
 	perm, err := mach.IOPermCreate(m.DeviceMaster, first, last)
-	if err != nil {
-		return fmt.Errorf("I/O ports %#x-%#x: %w", first, last, err)
+	if err == nil {
+		defer mach.Deallocate(perm)
+		err = mach.IOPermModify(mach.TaskSelf(), perm, grant)
 	}
-	defer mach.Deallocate(perm)
-	if err := mach.IOPermModify(mach.TaskSelf(), perm, true); err != nil {
+	if err != nil {
 		return fmt.Errorf("I/O ports %#x-%#x: %w", first, last, err)
 	}
 	return nil
@@ -81,6 +86,10 @@ func (m Machine) OpenCard(ctx context.Context, mac net.HardwareAddr) (nic.Device
 			seen = append(seen, net.HardwareAddr(got[:]).String())
 			continue
 		}
+		base, err := m.moveDown(f, base)
+		if err != nil {
+			return nil, err
+		}
 		f.Enable()
 		irq, err := m.OpenInterrupt(ctx, int(f.IRQ()))
 		if err != nil {
@@ -100,6 +109,24 @@ func (m Machine) OpenCard(ctx context.Context, mac net.HardwareAddr) (nic.Device
 		return card, err
 	}
 	return nil, fmt.Errorf("no virtio network card (virtio-net-pci, transitional) with address %q on PCI bus 0; seen: %q", mac, seen)
+}
+
+// moveDown moves a card that this task has the ports of, at base, to lower ones,
+// and grants those. At each switch to a task that may use I/O ports, GNU Mach
+// copies the task's bitmap of them up to the last, a byte at a time: from the
+// firmware's 0xc000 it is 6 kB, and five switches a packet and its answer.
+func (m Machine) moveDown(f pci.Function, base uint16) (uint16, error) {
+	low := uint16(pci.FirstIO) + uint16(f.Slot)*virtio.Ports
+	if base <= low {
+		return base, nil // a program before this one has moved it
+	}
+	if err := m.RevokePorts(base, base+virtio.Ports-1); err != nil {
+		return 0, err
+	}
+	if !f.MoveIO(0, low, virtio.Ports) {
+		low = base // its register does not take the address
+	}
+	return low, m.GrantPorts(low, low+virtio.Ports-1)
 }
 
 // keep shares memory with a new task that does nothing, and has nothing else.

@@ -10,6 +10,10 @@ const (
 	FirstPort = 0xcf8
 	LastPort  = 0xcff
 
+	// FirstIO is the first I/O port above those of the PC's own devices and of
+	// the configuration mechanism. Devices on the bus may be anywhere from it.
+	FirstIO = 0xd00
+
 	addressPort = 0xcf8
 	dataPort    = 0xcfc
 )
@@ -60,6 +64,25 @@ func (f Function) IOBase(n int) (base uint16, ok bool) {
 		return 0, false
 	}
 	return uint16(v &^ 3), true
+}
+
+// MoveIO makes base address register n, an I/O register, start at base, which
+// must be a multiple of size. It reports whether the device does so: not if it
+// has more than size ports there. The device answers nowhere meanwhile.
+func (f Function) MoveIO(n int, base, size uint16) bool {
+	reg := regBAR0 + 4*uint8(n)
+	command, old := f.read(regCommand)&0xffff, f.read(reg)
+	f.write(regCommand, command&^commandIO)
+	// Of all ones, those remain that choose the address.
+	f.write(reg, 1<<32-1)
+	fits := old&1 != 0 && -(f.read(reg)&0xfffc)&0xffff <= uint32(size)
+	if fits {
+		f.write(reg, uint32(base))
+	} else {
+		f.write(reg, old)
+	}
+	f.write(regCommand, command)
+	return fits
 }
 
 // IRQ returns the interrupt line that the firmware assigned.

@@ -11,6 +11,7 @@ type model struct {
 	pio.Bus
 	addr  uint32
 	space map[uint32][]uint32
+	bar   uint32 // bits of base address registers 0 that can be written, if not all
 }
 
 func (m *model) reg() *uint32 {
@@ -24,6 +25,9 @@ func (m *model) Out32(port uint16, v uint32) {
 	if port == 0xcf8 {
 		m.addr = v
 	} else if r := m.reg(); r != nil {
+		if m.addr>>2&0x3f == 4 && m.bar != 0 {
+			v = v&m.bar | *r&1
+		}
 		*r = v
 	}
 }
@@ -68,5 +72,29 @@ func TestScan(t *testing.T) {
 	f.Enable()
 	if net[1] != 5 {
 		t.Errorf("command/status %#x, want 5", net[1])
+	}
+}
+
+func TestMoveIO(t *testing.T) {
+	net := make([]uint32, 64)
+	net[0], net[1], net[4] = 0x1000_1af4, 0x0010_0003, 0xc041
+	m := &model{space: map[uint32][]uint32{3 << 3: net}, bar: 0xffffffc0}
+	f := Scan(m)[0]
+	if f.MoveIO(0, 0xd60, 0x20) {
+		t.Error("64 ports were moved to 32")
+	}
+	if net[4] != 0xc041 || net[1]&0xffff != 3 {
+		t.Errorf("after a refusal: BAR 0 %#x, command %#x", net[4], net[1])
+	}
+	m.bar = 0xffffffe0
+	if !f.MoveIO(0, 0xd60, 0x20) {
+		t.Error("not moved")
+	}
+	if base, ok := f.IOBase(0); !ok || base != 0xd60 || net[1]&0xffff != 3 {
+		t.Errorf("BAR 0: %#x, %v; command %#x", base, ok, net[1])
+	}
+	net[4] = 0xfeb00000 // memory
+	if f.MoveIO(0, 0xd60, 0x20) || net[4] != 0xfeb00000 {
+		t.Errorf("memory was moved: %#x", net[4])
 	}
 }
