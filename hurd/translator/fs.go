@@ -73,6 +73,7 @@ type FS struct {
 	pending atomic.Int64   // calls of the authentication server
 	active  atomic.Int64   // active translators
 	listed  atomic.Int64   // entries of directories that are being read
+	reading atomic.Int64   // bytes of pages that are being filled for clients
 
 	opens   opens
 	deaths  func() *deathwatch.Watcher // nil where there is no kernel to ask

@@ -9,66 +9,113 @@ import (
 	"hurdlab/hurd/ports"
 	"hurdlab/hurd/proto"
 	"hurdlab/mach"
+	"hurdlab/mach/vmem"
+	"hurdlab/mach/wire"
 )
 
-// MaxRead is the most that one io_read returns, in bytes: clients read on.
-const MaxRead = 128 << 10
+// MaxRead is the most that one io_read returns of a regular file, in bytes: clients read
+// on. It goes in pages that are the client's then, and not by way of Go's heap.
+const MaxRead = 1 << 20
+
+const (
+	// maxHeapRead is the most that is read into Go's heap, and that a directory is listed
+	// in one answer.
+	maxHeapRead = 128 << 10
+	// maxReading bounds the pages that are being filled for clients at a time. Who comes
+	// beyond gets less.
+	maxReading = 8 << 20
+)
 
 // current is the offset that stands for the file pointer, in io_read and
 // io_write; other negative ones are EINVAL.
 const current = -1
 
 func (p *protid) IORead(ctx context.Context, offset int64, amount uint64) ([]byte, error) {
+	b, give, err := p.read(ctx, offset, amount)
+	if give {
+		defer vmem.Memory{}.Free(b)
+		b = append([]byte(nil), b...)
+	}
+	return b, err
+}
+
+// read is io_read. With give, the data is in pages that go with the answer.
+func (p *protid) read(ctx context.Context, offset int64, amount uint64) (data []byte, give bool, err error) {
 	o := p.open
 	if o.how&mayRead == 0 {
-		return nil, proto.EBADF
+		return nil, false, proto.EBADF
 	}
 	if offset < current {
-		return nil, proto.EINVAL
+		return nil, false, proto.EINVAL
 	}
-	amount = min(amount, MaxRead)
 	if r, ok := as[ReaderAt](o); ok {
 		if offset == current {
 			if err := o.seek.take(ctx); err != nil {
-				return nil, err
+				return nil, false, err
 			}
 			defer o.seek.give()
 			offset = o.pos
-			b, err := p.readAt(ctx, r, offset, amount)
+			b, give, err := p.readAt(ctx, r, offset, amount)
 			o.pos += int64(len(b))
-			return b, err
+			return b, give, err
 		}
 		return p.readAt(ctx, r, offset, amount)
 	}
+	amount = min(amount, maxHeapRead)
 	if s, ok := as[Stream](o); ok {
 		b := make([]byte, amount)
 		n, err := s.Read(ctx, b, o.modes.Load()&proto.O_NONBLOCK != 0)
-		return b[:n], partly(n, err)
+		return b[:n], false, partly(n, err)
 	}
 	if l, ok := o.node.Node.(Symlink); ok {
-		return p.readLink(ctx, l, offset, amount)
+		b, err := p.readLink(ctx, l, offset, amount)
+		return b, false, err
 	}
 	if _, ok := o.node.Node.(Dir); ok {
-		return nil, proto.EISDIR
+		return nil, false, proto.EISDIR
 	}
-	return nil, proto.EOPNOTSUPP
+	return nil, false, proto.EOPNOTSUPP
 }
 
-// readAt reads no more than there is, so that a large amount costs nothing.
-func (p *protid) readAt(ctx context.Context, r ReaderAt, offset int64, amount uint64) ([]byte, error) {
-	const small = 2048
-	if amount > small {
+// readAt reads no more than there is, so that a large amount costs nothing. See read.
+func (p *protid) readAt(ctx context.Context, r ReaderAt, offset int64, amount uint64) (data []byte, give bool, err error) {
+	large := false
+	if amount > wire.InlineLimit {
 		st, err := p.open.node.Stat(ctx)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		if regular := st.Mode&proto.S_IFMT == proto.S_IFREG; regular {
-			amount = min(amount, uint64(max(st.Size-offset, 0)))
+		if large = st.Mode&proto.S_IFMT == proto.S_IFREG; large {
+			amount = min(amount, uint64(max(st.Size-offset, 0)), MaxRead)
 		}
 	}
-	b := make([]byte, amount)
+	if large && amount > wire.InlineLimit {
+		if b := p.fs.pages(amount); b != nil {
+			defer p.fs.reading.Add(-int64(amount))
+			n, err := r.ReadAt(ctx, b, offset)
+			if n > wire.InlineLimit {
+				return vmem.Trim(b, n), true, nil
+			}
+			data = append([]byte(nil), b[:n]...)
+			vmem.Memory{}.Free(b)
+			return data, false, partly(n, err)
+		}
+	}
+	b := make([]byte, min(amount, maxHeapRead))
 	n, err := r.ReadAt(ctx, b, offset)
-	return b[:n], partly(n, err)
+	return b[:n], false, partly(n, err)
+}
+
+// pages returns memory to be filled for a client, which counts in fs.reading until that is
+// done; or nil, if there is too much or none.
+func (fs *FS) pages(n uint64) []byte {
+	if fs.reading.Add(int64(n)) <= maxReading {
+		if b, err := (vmem.Memory{}).Alloc(int(n)); err == nil {
+			return b
+		}
+	}
+	fs.reading.Add(-int64(n))
+	return nil
 }
 
 // partly returns the error of a call that did n bytes: none if it did any.

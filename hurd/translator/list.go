@@ -111,8 +111,8 @@ func (p *protid) DirReaddir(ctx context.Context, entry, nentries int32, bufsiz u
 	if err != nil {
 		return nil, 0, err
 	}
-	if bufsiz == 0 || bufsiz > MaxRead {
-		bufsiz = MaxRead
+	if bufsiz == 0 || bufsiz > maxHeapRead {
+		bufsiz = maxHeapRead
 	}
 	var b []byte
 	n := 0

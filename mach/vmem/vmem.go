@@ -33,6 +33,16 @@ func (Memory) Free(b []byte) {
 	}
 }
 
+// Trim gives back the pages of b, which Alloc returned, beyond its first n bytes, n > 0,
+// and returns these.
+func Trim(b []byte, n int) []byte {
+	used := (n + mach.PageSize - 1) &^ (mach.PageSize - 1)
+	if used < cap(b) {
+		Memory{}.Free(At(Addr(b)+uintptr(used), cap(b)-used))
+	}
+	return b[:n:n]
+}
+
 // At returns the n bytes of memory at addr, which the caller knows to be
 // mapped and outside Go's heap.
 func At(addr uintptr, n int) []byte {
