@@ -60,7 +60,10 @@ func (p *pipe) Flush() {
 	}
 }
 
-func (p *pipe) Close(*rights.ProtocolError) { p.end() }
+func (p *pipe) Close(err *rights.ProtocolError) {
+	p.bridge.config.Log("closes the session: %v", err)
+	p.end()
+}
 
 // end ends the session at both ends.
 func (p *pipe) end() {

@@ -160,7 +160,7 @@ var _ = Describe("what was used is given back", func() {
 	It("of files", func(ctx SpecContext) {
 		on(ctx, 2, "rm -rf /tmp/many; mkdir /tmp/many; echo x > /tmp/many/x")
 		comesBack(ctx, "files", scaled(200, 10000), 2000, func(n int) {
-			on(ctx, 1, fmt.Sprintf("mountload open -n %d /n/node2/tmp/many/x", n))
+			on(ctx, 1, fmt.Sprintf("mountload open -n %d -at 8 /n/node2/tmp/many/x", n))
 		})
 	}, SpecTimeout(30*time.Minute))
 

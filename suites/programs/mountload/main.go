@@ -5,7 +5,7 @@
 //	mountload tree -files N -depth D DIR    makes N files in a tree of that depth
 //	mountload treecheck ...                 checks the tree, and prints ok
 //	mountload append -n N -name NAME FILE   appends N lines, each with one write
-//	mountload open -n N FILE                opens, reads and closes it N times
+//	mountload open -n N -at K FILE          opens, reads and closes it N times, K at a time
 //	mountload together -n N FILE            opens it N times, reads from each, and closes all
 //	mountload keep -n N FILE                opens it N times, says so in /tmp/held, waits for /tmp/go
 //	mountload hold FILE                     opens it, says so in /tmp/held, waits for /tmp/go, prints it
@@ -28,6 +28,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,7 +37,7 @@ type options struct {
 	size        int64
 	seed        uint64
 	files, deep int
-	n           int
+	n, at       int
 	name        string
 	patient     bool
 }
@@ -51,6 +53,7 @@ func main() {
 	flags.IntVar(&o.files, "files", 100, "in the tree")
 	flags.IntVar(&o.deep, "depth", 10, "of the tree")
 	flags.IntVar(&o.n, "n", 100, "how often")
+	flags.IntVar(&o.at, "at", 1, "how many at a time")
 	flags.StringVar(&o.name, "name", "x", "at the beginning of lines")
 	flags.BoolVar(&o.patient, "patient", false, "go on after errors")
 	flags.Parse(os.Args[2:])
@@ -190,17 +193,28 @@ func appendLines(file string, o options) error {
 }
 
 func open(file string, o options) error {
-	for range o.n {
-		f, err := os.Open(file)
-		if err != nil {
-			return err
-		}
-		_, err = bufio.NewReader(f).ReadString('\n')
-		if err := errors.Join(err, f.Close()); err != nil {
-			return err
-		}
+	var left atomic.Int64
+	left.Store(int64(o.n))
+	errs := make([]error, max(o.at, 1))
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() {
+			for errs[i] == nil && left.Add(-1) >= 0 {
+				errs[i] = openOne(file)
+			}
+		})
 	}
-	return nil
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func openOne(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	_, err = bufio.NewReader(f).ReadString('\n')
+	return errors.Join(err, f.Close())
 }
 
 func hold(file string, o options) error {
