@@ -119,6 +119,7 @@ func (b *Bridge) send(to *port) {
 		}
 		var err error
 		full := d.resend
+		id := d.m.ID()
 		if d.check && !b.ask(to) {
 			b.refusePager(d.m)
 			err = proto.EOPNOTSUPP
@@ -128,8 +129,11 @@ func (b *Bridge) send(to *port) {
 		if full {
 			err = mach.Resend(b.ctx, d.m)
 		}
-		if errors.Is(err, mach.SendInvalidDest) {
+		switch {
+		case errors.Is(err, mach.SendInvalidDest):
 			mach.Destroy(d.m) // all rights in it are its own
+		case err != nil && b.ctx.Err() == nil:
+			b.config.Log("message %d for %v: %v", id, to.name, err)
 		}
 		b.mu.Lock()
 		if err != nil {

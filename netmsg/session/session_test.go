@@ -103,6 +103,46 @@ func TestOneWrite(t *testing.T) {
 	})
 }
 
+// What several say at the same time leaves in one write, without a wait.
+func TestGather(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newNetwork(t)
+		var c *counted
+		w.pipe = func(from, to rights.NodeID) (net.Conn, net.Conn) {
+			x, y := net.Pipe()
+			c = &counted{Conn: x}
+			return c, y
+		}
+		a, b := w.start("a", 1), w.start("b", 1)
+		a.Dial("b")
+		rest()
+		b.take()
+		s := a.Session("b")
+		const rounds, senders = 50, 8
+		before := c.writes.Load()
+		for range rounds {
+			start := make(chan struct{})
+			for range senders {
+				go func() {
+					<-start
+					s.Send(dead(1))
+					s.Flush()
+				}()
+			}
+			close(start)
+			rest()
+		}
+		if got := strings.Count(b.take(), "dead"); got != rounds*senders {
+			t.Errorf("%d records", got)
+		}
+		if n := c.writes.Load() - before; n > rounds*senders/2 {
+			t.Errorf("%d writes for %d records of %d senders", n, rounds*senders, senders)
+		}
+		a.Close()
+		b.Close()
+	})
+}
+
 func TestUnreachable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)

@@ -330,8 +330,8 @@ func (c *client) NetmsgStatus(context.Context) ([]byte, error) {
 		if s.Dialled() {
 			way = "opened"
 		}
-		fmt.Fprintf(b, "session with %s: %s %v ago; out %d records, %d bytes, %d bytes wait; in %d records, %d bytes", s.Peer().Node, way,
-			time.Since(st.Since).Round(time.Second), st.Sent, st.Written, st.Queued, st.Received, st.Read)
+		fmt.Fprintf(b, "session with %s: %s %v ago; out %d records, %d bytes in %d writes, %d bytes wait; in %d records, %d bytes in %d reads", s.Peer().Node, way,
+			time.Since(st.Since).Round(time.Second), st.Sent, st.Written, st.Writes, st.Queued, st.Received, st.Read, st.Reads)
 		if st.RTT > 0 {
 			fmt.Fprintf(b, "; round trip %v", st.RTT.Round(time.Microsecond))
 		}
