@@ -47,19 +47,28 @@ func TrySend(m *Message, mayBlock bool) (full bool, err error) {
 // Resend sends m, which [TrySend] has found no room for, when there is room,
 // unless ctx ends before. It takes a thread meanwhile. m then owns nothing.
 func Resend(ctx context.Context, m *Message) error {
-	b := m.Buffer(0)
 	for ctx.Err() == nil {
-		code := machMsgBlock(b, optSend|optSendTimeout, len(b), Null, fullQueueWait)
-		if code == KernSuccess {
-			Reset(m, m.ID())
-			return nil
-		}
-		if code.plain() != SendTimedOut {
-			return fmt.Errorf("send message %d: %w", m.ID(), failedSend(m, code))
+		if full, err := ResendSoon(m); !full {
+			return err
 		}
 	}
 	drop(m)
 	return context.Cause(ctx)
+}
+
+// ResendSoon is [Resend] for a tenth of a second. If there was no room, full is true and
+// m is as before.
+func ResendSoon(m *Message) (full bool, err error) {
+	b := m.Buffer(0)
+	code := machMsgBlock(b, optSend|optSendTimeout, len(b), Null, fullQueueWait)
+	switch {
+	case code == KernSuccess:
+		Reset(m, m.ID())
+		return false, nil
+	case code.plain() == SendTimedOut:
+		return true, nil
+	}
+	return false, fmt.Errorf("send message %d: %w", m.ID(), failedSend(m, code))
 }
 
 // copyChunk is how much CopyMemory copies at a time, in bytes: whole pages.

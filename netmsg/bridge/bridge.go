@@ -239,6 +239,7 @@ type port struct {
 	adopted bool   // a proxy that was a port of the node: see move.go
 	quiet   bool   // of those: the kernel has said that there are no senders
 	taken   uint32 // of those: messages received
+	limit   int    // of those: of the queue, which has none until the marker has come
 	moves   int    // how often its receive right has gone to a task
 	yield   *yield // the receive right is on its way to a task
 	made    uint32 // rights made from a proxy

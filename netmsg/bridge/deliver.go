@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"context"
 	"errors"
 
 	"hurdlab/hurd/proto"
@@ -126,8 +127,8 @@ func (b *Bridge) send(to *port) {
 		} else if !full {
 			full, err = mach.TrySend(d.m, true)
 		}
-		if full {
-			err = mach.Resend(b.ctx, d.m)
+		for full && err == nil {
+			full, err = b.resend(to, d.m)
 		}
 		switch {
 		case errors.Is(err, mach.SendInvalidDest):
@@ -150,6 +151,22 @@ func (b *Bridge) send(to *port) {
 			return
 		}
 	}
+}
+
+// resend sends a message that has found no room, if there soon is, or makes room for it.
+func (b *Bridge) resend(to *port, m *mach.Message) (full bool, err error) {
+	if b.ctx.Err() != nil {
+		mach.Destroy(m)
+		return false, context.Cause(b.ctx)
+	}
+	b.mu.Lock()
+	away := to.limit > 0
+	b.mu.Unlock()
+	if away {
+		_ = mach.Deallocate(to.name) // the reference that it was to be sent by
+		return false, squeeze(to.name, m)
+	}
+	return mach.ResendSoon(m)
 }
 
 // message makes the message of a delivery. With own, all rights in it, and that

@@ -21,6 +21,10 @@ import (
 // send-once rights either (C4). Each of those ends as a message, so that it is enough to
 // look again after each message.
 //
+// Until the marker has come, the limit of the queue is 0: who sends waits, or the tasks of the
+// node could go on and on before it, and nothing bounds what is sent to the new home until
+// then (M5). What is on its way here from peers is put into the queue by send-once rights.
+//
 // A proxy that becomes a port of a task is yielded: its queue is emptied, while its limit
 // keeps senders waiting, and filled again, with what comes first before it. That takes
 // turns with those who receive from it, so it is done in a goroutine, and the message with
@@ -50,7 +54,10 @@ func (b *Bridge) adopt(p *port) error {
 	self := mach.TaskSelf()
 	p.proxy, p.adopted, p.made, p.taken, p.paused, p.held, p.notify, p.quiet = true, true, 0, 0, false, false, false, false
 	b.adopted[p] = true
-	err := errors.Join(mach.PortSetMakeSendCount(self, p.name, 0), mach.PortSetSeqno(self, p.name, 0))
+	st, err := mach.PortGetStatus(self, p.name)
+	p.limit = st.QueueLimit
+	err = errors.Join(err, mach.PortSetQueueLimit(self, p.name, 0),
+		mach.PortSetMakeSendCount(self, p.name, 0), mach.PortSetSeqno(self, p.name, 0))
 	if b.polled < maxPolled {
 		if perr := b.poll(p, p.name); perr == nil {
 			return err
@@ -65,6 +72,27 @@ func (b *Bridge) flush(p *port) {
 	m.PutData(mach.Byte, b.marker)
 	m.SetDest(p.name, mach.MakeSendOnce)
 	b.wait(p, &delivery{m: m})
+}
+
+// flushed lets senders go on when the marker has come.
+func (b *Bridge) flushed(p *port) {
+	if err := mach.PortSetQueueLimit(mach.TaskSelf(), p.name, p.limit); err != nil {
+		b.config.Log("the queue of %v: %v", p.name, err)
+	}
+	p.limit = 0
+}
+
+// squeeze sends a message to a port of this task by a send-once right, whatever is in its
+// queue.
+func squeeze(name mach.Port, m *mach.Message) error {
+	once, _, err := mach.PortExtractRight(mach.TaskSelf(), name, mach.MakeSendOnce)
+	if err != nil {
+		mach.Destroy(m)
+		return err
+	}
+	m.SetDest(once, mach.MoveSendOnce)
+	_, err = mach.TrySend(m, true)
+	return err
 }
 
 // marked reports whether a message is a marker.
@@ -130,7 +158,9 @@ func (b *Bridge) yield(a rights.Yield) error {
 		return nil
 	}
 	st, err := mach.PortGetStatus(self, p.name)
-	y.limit = st.QueueLimit
+	if y.limit = st.QueueLimit; p.limit > 0 {
+		y.limit, p.limit = p.limit, 0
+	}
 	err = errors.Join(err, mach.PortSetQueueLimit(self, p.name, 0))
 	if p.notify {
 		p.notify = false
@@ -223,14 +253,7 @@ func (b *Bridge) refill(y *yield) {
 		b.config.Log("the queue of %v: %v", name, err)
 	}
 	put := func(m *mach.Message) {
-		once, _, err := mach.PortExtractRight(self, name, mach.MakeSendOnce)
-		if err != nil {
-			mach.Destroy(m)
-			b.config.Log("the queue of %v: %v", name, err)
-			return
-		}
-		m.SetDest(once, mach.MoveSendOnce)
-		if _, err := mach.TrySend(m, true); err != nil {
+		if err := squeeze(name, m); err != nil {
 			b.config.Log("the queue of %v: %v", name, err)
 		}
 	}

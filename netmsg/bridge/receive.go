@@ -386,6 +386,7 @@ func (b *Bridge) sent(p *port, a arrival) {
 	switch {
 	case p.adopted && a.by == mach.MoveSendOnce && b.marked(a):
 		b.destroy(a)
+		b.flushed(p)
 		b.node.Flushed(p.id)
 		b.act()
 		return
