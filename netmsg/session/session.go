@@ -251,23 +251,14 @@ func (s *Session) bound() {
 	}
 }
 
-// Flush has written, by a goroutine of the session's, what has been sent, all in
-// one go. It lets other goroutines run first, for that one to be among
-// them: the caller may be about to block in the kernel.
+// Flush has written, by a goroutine of the session's, what has been sent, all in one go.
 func (s *Session) Flush() {
-	if s.flush() {
-		runtime.Gosched()
-	}
-}
-
-func (s *Session) flush() bool {
 	s.mu.Lock()
 	more := s.out.size > 0
 	s.mu.Unlock()
 	if more {
 		s.wakeWriter()
 	}
-	return more
 }
 
 func (s *Session) wakeWriter() {
@@ -518,7 +509,7 @@ func (s *Session) readRecords() {
 			if s.over() != nil {
 				return
 			}
-			s.flush()
+			s.Flush()
 			frame, whole, err = r.next()
 		}
 		var c wire.Control
