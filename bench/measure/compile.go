@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -48,8 +49,12 @@ const few = `encoding/csv encoding/hex container/list hash/crc64 text/tabwriter 
 // program has.
 const given = "fmt"
 
-// tree is where all is on node1.
-const tree = "/build"
+const (
+	// tree is where sources and objects are: on node1, and by a link to that on the other nodes.
+	tree = "/build"
+	// toolDir has the tools: each node has its own.
+	toolDir = "/tools"
+)
 
 // A goPackage is what go list says of a package.
 type goPackage struct {
@@ -69,11 +74,6 @@ type compileTask struct {
 	Cost   float64  `json:"cost,omitempty"`
 	Here   bool     `json:"here,omitempty"`
 }
-
-// toolsOf is where a task has the tools: below root on the file system of the node that it runs
-// on, which has the name that rexec gives it. What is not called by rexec is on node1, whose
-// files all have.
-func toolsOf(root string) string { return "${REXEC_NODE:+/n/$REXEC_NODE}" + root + "/bin" }
 
 // listPackages lists packages and all that they import.
 func listPackages(ctx context.Context, tc *goport.Toolchain, export bool, names ...string) ([]*goPackage, error) {
@@ -103,20 +103,21 @@ func listPackages(ctx context.Context, tc *goport.Toolchain, export bool, names 
 
 // A plan is what is to be built: files for the tree, and tasks.
 type plan struct {
-	packages int
-	tasks    []compileTask
-	files    map[string]string // in the tree → on this host
-	text     map[string]string // in the tree → what is in it
-	objects  []string          // archives that are built, and the program
+	root, tools string // the tree, and the directory of the tools
+	packages    int
+	tasks       []compileTask
+	files       map[string]string // in the tree → on this host
+	text        map[string]string // in the tree → what is in it
+	objects     []string          // archives that are built, and the program
 }
 
 // object is where the archive of a package is.
 func object(root, pkg string) string { return path.Join(root, "obj", pkg+".a") }
 
-// makePlan plans to build a program that imports packages, below root. have are archives
-// that are there already.
-func makePlan(root string, list []*goPackage, have map[string]string, include string) (*plan, error) {
-	p := &plan{files: make(map[string]string), text: make(map[string]string)}
+// makePlan plans to build a program that imports packages, below root, with the tools of a
+// directory. have are archives that are there already.
+func makePlan(root, tools string, list []*goPackage, have map[string]string, include string) (*plan, error) {
+	p := &plan{root: root, tools: tools, files: make(map[string]string), text: make(map[string]string)}
 	for name, file := range have {
 		p.files[path.Join("given", name+".a")] = file
 	}
@@ -141,7 +142,7 @@ func makePlan(root string, list []*goPackage, have map[string]string, include st
 			return nil, fmt.Errorf("%s has files that this cannot build", x.ImportPath)
 		}
 		p.packages++
-		t, err := p.pack(root, x, archive, have)
+		t, err := p.pack(x, archive, have)
 		if err != nil {
 			return nil, err
 		}
@@ -153,7 +154,7 @@ func makePlan(root string, list []*goPackage, have map[string]string, include st
 	}
 	main.WriteString(")\n\nfunc main() { println(\"built on the Hurd\") }\n")
 	p.text["src/main/main.go"] = main.String()
-	t, err := p.pack(root, &goPackage{ImportPath: "main", Dir: "", GoFiles: []string{"main.go"}, Imports: needs}, archive, have)
+	t, err := p.pack(&goPackage{ImportPath: "main", Dir: "", GoFiles: []string{"main.go"}, Imports: needs}, archive, have)
 	if err != nil {
 		return nil, err
 	}
@@ -162,14 +163,15 @@ func makePlan(root string, list []*goPackage, have map[string]string, include st
 	p.text["link.cfg"] = link.String() + "packagefile main=" + object(root, "main") + "\n"
 	program := path.Join(root, "obj", "program")
 	p.tasks = append(p.tasks, t, compileTask{Name: "link", Needs: []string{"main"}, Cost: 2e5, Here: true, // it needs all files
-		Script: fmt.Sprintf("%s/link -s -w -buildid= -importcfg %s/link.cfg -o %s %s\n", toolsOf(root), root, program, object(root, "main"))})
+		Script: fmt.Sprintf("%s/link -s -w -buildid= -importcfg %s/link.cfg -o %s %s\n", tools, root, program, object(root, "main"))})
 	p.objects = append(p.objects, program)
 	return p, nil
 }
 
 // pack plans the compilation of a package.
-func (p *plan) pack(root string, x *goPackage, archive func(string) string, have map[string]string) (compileTask, error) {
+func (p *plan) pack(x *goPackage, archive func(string) string, have map[string]string) (compileTask, error) {
 	t := compileTask{Name: x.ImportPath, Cost: 2e4}
+	root, tools := p.root, p.tools
 	src := path.Join(root, "src", x.ImportPath)
 	var cfg strings.Builder
 	for from, to := range x.ImportMap {
@@ -206,7 +208,7 @@ func (p *plan) pack(root string, x *goPackage, archive func(string) string, have
 		}
 		return b.String()
 	}
-	out, tools := archive(x.ImportPath), toolsOf(root)
+	out := archive(x.ImportPath)
 	flags := fmt.Sprintf("-o %s -trimpath %s -p %s -buildid= -c=1 -importcfg %s -pack", out, root, x.ImportPath, path.Join(root, "cfg", x.ImportPath+".cfg"))
 	if x.Standard {
 		flags += " -std"
@@ -214,18 +216,19 @@ func (p *plan) pack(root string, x *goPackage, archive func(string) string, have
 	if len(x.SFiles) == 0 {
 		t.Script = fmt.Sprintf("%s/compile -complete %s%s\n", tools, flags, all(x.GoFiles))
 	} else {
-		work := path.Join(root, "work", x.ImportPath)
-		asm := fmt.Sprintf("%s/asm -p %s -trimpath %s -I %s -I %s/include -D GOOS_hurd -D GOARCH_386 -D GO386_sse2", tools, x.ImportPath, root, work, root)
-		p.text[path.Join("work", x.ImportPath, "go_asm.h")] = "" // for the first, which only looks at names
+		// What only this task wants is on the file system of the node that it runs on, as go build
+		// has it in a directory for temporary files.
+		asm := fmt.Sprintf("%s/asm -p %s -trimpath \"$W=>;%s\" -I $W -I %s/include -D GOOS_hurd -D GOARCH_386 -D GO386_sse2", tools, x.ImportPath, root, root)
 		var b, objects strings.Builder
-		fmt.Fprintf(&b, "%s -gensymabis -o %s/symabis%s\n", asm, work, all(x.SFiles))
-		fmt.Fprintf(&b, "%s/compile %s -symabis %s/symabis -asmhdr %s/go_asm.h%s\n", tools, flags, work, work, all(x.GoFiles))
+		b.WriteString("W=/tmp/asm-$$\nmkdir $W\n: > $W/go_asm.h\n") // for the first, which only looks at names
+		fmt.Fprintf(&b, "%s -gensymabis -o $W/symabis%s\n", asm, all(x.SFiles))
+		fmt.Fprintf(&b, "%s/compile %s -symabis $W/symabis -asmhdr $W/go_asm.h%s\n", tools, flags, all(x.GoFiles))
 		for _, f := range x.SFiles {
-			o := path.Join(work, strings.TrimSuffix(f, ".s")+".o")
+			o := "$W/" + strings.TrimSuffix(f, ".s") + ".o"
 			fmt.Fprintf(&b, "%s -o %s %s\n", asm, o, path.Join(src, f))
 			objects.WriteString(" " + o)
 		}
-		fmt.Fprintf(&b, "%s/pack r %s%s\n", tools, out, objects.String())
+		fmt.Fprintf(&b, "%s/pack r %s%s\nrm -r $W\n", tools, out, objects.String())
 		t.Script = b.String()
 	}
 	p.objects = append(p.objects, out)
@@ -285,7 +288,7 @@ func buildTools(ctx context.Context, tc *goport.Toolchain, dir string) error {
 }
 
 // planFor is the plan to build the packages with names.
-func planFor(ctx context.Context, tc *goport.Toolchain, root string, names []string) (*plan, error) {
+func planFor(ctx context.Context, tc *goport.Toolchain, root, tools string, names []string) (*plan, error) {
 	base, err := listPackages(ctx, tc, true, given)
 	if err != nil {
 		return nil, err
@@ -301,7 +304,7 @@ func planFor(ctx context.Context, tc *goport.Toolchain, root string, names []str
 		return nil, err
 	}
 	list = slices.DeleteFunc(list, func(p *goPackage) bool { return p.ImportPath == "unsafe" })
-	return makePlan(root, list, have, filepath.Join(tc.Dir, "src", "runtime"))
+	return makePlan(root, tools, list, have, filepath.Join(tc.Dir, "src", "runtime"))
 }
 
 func (m *measuring) compile(ctx context.Context) error {
@@ -314,7 +317,7 @@ func (m *measuring) compile(ctx context.Context) error {
 		names = strings.Fields(few)
 	}
 	m.Say("compiling what the nodes compile with")
-	p, err := planFor(ctx, tc, tree, names)
+	p, err := planFor(ctx, tc, tree, path.Join(toolDir, "bin"), names)
 	if err != nil {
 		return err
 	}
@@ -333,10 +336,13 @@ func (m *measuring) compile(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for n := range m.lab.Nodes() {
 		g.Go(func() error {
-			err := m.put(gctx, n+1, filepath.Join(dir, "tools"), tree)
-			if err == nil && n == 0 {
-				err = m.put(gctx, 1, filepath.Join(dir, "sources"), tree)
+			if err := m.put(gctx, n+1, filepath.Join(dir, "tools"), toolDir); err != nil {
+				return err
 			}
+			if n == 0 {
+				return m.put(gctx, 1, filepath.Join(dir, "sources"), tree)
+			}
+			_, err := m.run(gctx, n+1, "ln", "-s", "/n/node1"+tree, tree)
 			return err
 		})
 	}
@@ -356,15 +362,17 @@ func (m *measuring) compile(ctx context.Context) error {
 	}
 	var sums string
 	spread := make(map[string]share)
-	for range m.turns(1, 2) {
+	turns := m.turns(1, 2)
+	for turn := range turns {
 		for _, n := range counts {
-			if _, err := m.on(ctx, 1, "sh", "-c", "rm -rf "+tree+"/obj; mkdir -p "+strings.Join(p.directories(), " ")); err != nil {
+			m.Say(fmt.Sprintf("turn %d of %d: a build on %d of the nodes", turn+1, turns, n))
+			if _, err := m.run(ctx, 1, "sh", "-c", "rm -rf "+tree+"/obj; mkdir -p "+strings.Join(p.directories(), " ")); err != nil {
 				return err
 			}
-			args := []string{"distbuild", "-j", fmt.Sprint(3 * n)}
+			args := []string{"distbuild", "-progress", "-j", fmt.Sprint(3 * n)}
 			switch {
 			case n == len(m.lab.Nodes()):
-				args = append(args, "-by", "rexec --any")
+				args = append(args, "-by", "rexec --root=there --any")
 			case n > 1: // others have nothing to do, and would be taken
 				args = append(args, "-on", nodeNames(n))
 			}
@@ -373,7 +381,7 @@ func (m *measuring) compile(ctx context.Context) error {
 				On   map[string]int     `json:"on"`
 				Each map[string]float64 `json:"each_s"`
 			}
-			if err := m.json(ctx, &r, 1, append(args, tree+"/tasks.json")...); err != nil {
+			if err := m.follow(ctx, &r, m.buildNote, 1, append(args, tree+"/tasks.json")...); err != nil {
 				return err
 			}
 			series[n].Values = append(series[n].Values, r.Took*1e9)
@@ -384,7 +392,7 @@ func (m *measuring) compile(ctx context.Context) error {
 				}
 			}
 			// The same bits, wherever it was compiled.
-			now, err := m.on(ctx, 1, "distbuild", "-sums", tree+"/obj")
+			now, err := m.run(ctx, 1, "distbuild", "-sums", tree+"/obj")
 			if err != nil {
 				return err
 			}
@@ -393,7 +401,7 @@ func (m *measuring) compile(ctx context.Context) error {
 			} else if now != sums {
 				return fmt.Errorf("objects of %d nodes are not those of one:\n%s\nand:\n%s", n, now, sums)
 			}
-			if out, err := m.on(ctx, 1, "sh", "-c", tree+"/obj/program 2>&1"); err != nil || strings.TrimSpace(out) != "built on the Hurd" {
+			if out, err := m.run(ctx, 1, "sh", "-c", tree+"/obj/program 2>&1"); err != nil || strings.TrimSpace(out) != "built on the Hurd" {
 				return fmt.Errorf("the program that was built says %q: %w", out, err)
 			}
 		}
@@ -415,6 +423,34 @@ func (m *measuring) compile(ctx context.Context) error {
 	slices.Sort(where)
 	m.part.Notes = append(m.part.Notes, "Tasks, of all runs, and how long each took: "+strings.Join(where, "; ")+". The objects had the same bits each time.")
 	return nil
+}
+
+// buildNote notes how far a build is, if a line is what distbuild says of it.
+func (m *measuring) buildNote(line []byte) bool {
+	var p struct {
+		Done, Tasks int
+		Running     []struct{ Task, Node string }
+	}
+	if json.Unmarshal(line, &p) != nil || p.Tasks == 0 {
+		return false
+	}
+	on := make(map[string][]string)
+	for _, r := range p.Running {
+		node := r.Node
+		switch node {
+		case "":
+			node = "to be placed"
+		case "here":
+			node = "node1"
+		}
+		on[node] = append(on[node], r.Task)
+	}
+	text := fmt.Sprintf("%d of %d", p.Done, p.Tasks)
+	for _, node := range slices.Sorted(maps.Keys(on)) {
+		text += "; " + node + ": " + strings.Join(on[node], ", ")
+	}
+	m.Note(text)
+	return true
 }
 
 // put copies a directory's files to one of a node, all at once.

@@ -23,7 +23,7 @@ func TestPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	root := t.TempDir()
-	p, err := planFor(ctx, tc, root, append(strings.Fields(few), "os/signal")) // one with assembly
+	p, err := planFor(ctx, tc, root, filepath.Join(root, "bin"), append(strings.Fields(few), "os/signal")) // one with assembly
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,6 +63,8 @@ type Options struct {
 	Turns int
 	// Say, if not nil, is told what is being done.
 	Say func(text string)
+	// Note, if not nil, is told how far that is, whenever that has changed.
+	Note func(text string)
 }
 
 // most is the greatest number of nodes.
@@ -81,6 +83,9 @@ func (p *Part) Size(o Options) int { return max(p.Least, o.most()) }
 func (p *Part) Measure(ctx context.Context, l *lab.Lab, o Options) (*bench.Part, error) {
 	if o.Say == nil {
 		o.Say = func(string) {}
+	}
+	if o.Note == nil {
+		o.Note = func(string) {}
 	}
 	began := time.Now()
 	m := &measuring{Options: o, lab: l, part: &bench.Part{Name: p.Name, Title: p.Title, Lab: describe(ctx, l)}}
@@ -132,9 +137,14 @@ func (m *measuring) turns(quick, full int) int {
 	return m.pick(quick, full)
 }
 
-// on runs a command on a node, from 1 on, and returns what it says.
+// on says that it runs a command on a node, from 1 on, and returns what that says.
 func (m *measuring) on(ctx context.Context, node int, args ...string) (string, error) {
 	m.Say(fmt.Sprintf("node%d: %s", node, strings.Join(args, " ")))
+	return m.run(ctx, node, args...)
+}
+
+// run is on, of what is no news.
+func (m *measuring) run(ctx context.Context, node int, args ...string) (string, error) {
 	r, err := m.lab.Nodes()[node-1].Run(ctx, args...)
 	if err != nil {
 		return "", err
@@ -152,6 +162,45 @@ func (m *measuring) json(ctx context.Context, out any, node int, args ...string)
 		err = json.Unmarshal([]byte(s), out)
 	}
 	return err
+}
+
+// follow runs a command whose answer is a line of JSON. What it writes among its errors is given to
+// line, line by line, which reports whether it was no error.
+func (m *measuring) follow(ctx context.Context, out any, line func([]byte) bool, node int, args ...string) error {
+	var stdout bytes.Buffer
+	stderr := &lines{take: line}
+	p, err := m.lab.Nodes()[node-1].Start(ctx, lab.Cmd{Args: args, Stdout: &stdout, Stderr: stderr})
+	if err != nil {
+		return err
+	}
+	exit, err := p.Wait()
+	if err != nil {
+		return err
+	}
+	if !exit.Ok() {
+		return fmt.Errorf("node%d: %s: %v\n%s%s", node, strings.Join(args, " "), exit, stderr.rest, stderr.part)
+	}
+	return json.Unmarshal(stdout.Bytes(), out)
+}
+
+// lines is a writer that gives each line to take, and keeps those that this does not take.
+type lines struct {
+	take       func([]byte) bool
+	part, rest []byte
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.part = append(l.part, b...)
+	for {
+		i := bytes.IndexByte(l.part, '\n')
+		if i < 0 {
+			return len(b), nil
+		}
+		if !l.take(l.part[:i]) {
+			l.rest = append(l.rest, l.part[:i+1]...)
+		}
+		l.part = l.part[i+1:]
+	}
 }
 
 // serve starts a command on a node that is ready when it has written something, and
@@ -181,12 +230,6 @@ func (m *measuring) serve(ctx context.Context, node int, args ...string) (stop f
 
 // tcpPort is where servers of program tcp listen.
 const tcpPort = 7000
-
-// echo starts a server of program tcp on a node.
-func (m *measuring) echo(ctx context.Context, node int) (addr string, stop func(), err error) {
-	stop, err = m.serve(ctx, node, "tcp", "serve", fmt.Sprintf(":%d", tcpPort))
-	return fmt.Sprintf("node%d:%d", node, tcpPort), stop, err
-}
 
 // describe says what a lab is.
 func describe(ctx context.Context, l *lab.Lab) bench.Lab {

@@ -19,18 +19,25 @@ import (
 // The parts net, fs and page gather what the programs of the suites boot, hurd,
 // remote-mount and remote-exec say, each several times.
 
+// besideTCP measures while program tcp serves on node2.
+func besideTCP(f func(m *measuring, ctx context.Context, addr string) error) func(*measuring, context.Context) error {
+	return func(m *measuring, ctx context.Context) error {
+		stop, err := m.serve(ctx, 2, "tcp", "serve", fmt.Sprintf(":%d", tcpPort))
+		if err != nil {
+			return err
+		}
+		defer stop()
+		return f(m, ctx, fmt.Sprintf("node2:%d", tcpPort))
+	}
+}
+
 var netPart = Part{
 	Name: "net", Title: "messages, calls and data between nodes, beside TCP", MemoryMB: 192, Least: 2,
 	Programs: []string{"hurdlab/suites/programs/tcp", "hurdlab/suites/programs/remotebench"},
-	measure:  (*measuring).net,
+	measure:  besideTCP((*measuring).net),
 }
 
-func (m *measuring) net(ctx context.Context) error {
-	addr, stop, err := m.echo(ctx, 2)
-	if err != nil {
-		return err
-	}
-	defer stop()
+func (m *measuring) net(ctx context.Context, addr string) error {
 	rounds := m.turns(1, 5)
 	if err := m.tcp(ctx, addr, rounds); err != nil {
 		return err
@@ -208,15 +215,10 @@ func (m *measuring) fs(ctx context.Context) error {
 var pagePart = Part{
 	Name: "page", Title: "mapped files of other nodes", MemoryMB: 256, Least: 2,
 	Programs: []string{"hurdlab/suites/programs/tcp", "hurdlab/suites/programs/pagebench"},
-	measure:  (*measuring).page,
+	measure:  besideTCP((*measuring).page),
 }
 
-func (m *measuring) page(ctx context.Context) error {
-	addr, stop, err := m.echo(ctx, 2)
-	if err != nil {
-		return err
-	}
-	defer stop()
+func (m *measuring) page(ctx context.Context, addr string) error {
 	all := newCollection(m.part)
 	size := m.pick(4<<20, 32<<20)
 	for i := range m.turns(1, 5) {

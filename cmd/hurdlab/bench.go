@@ -115,6 +115,9 @@ host; leave it alone meanwhile. docs/benchmarks.md says what each figure is.`,
 	return c
 }
 
+// noteTime is how long nothing is said of how far a measurement is that has no terminal.
+const noteTime = 15 * time.Second
+
 // bench measures a part in a lab of its own. There may be results and an error.
 func (a *app) bench(ctx context.Context, f labFlags, p *measure.Part, o measure.Options) (*bench.Part, error) {
 	f.nodes, f.memory = p.Size(o), p.MemoryMB
@@ -136,9 +139,20 @@ func (a *app) bench(ctx context.Context, f labFlags, p *measure.Part, o measure.
 	// Down has to work after ^C, too.
 	defer l.Down(context.WithoutCancel(ctx))
 	done = func(error) {}
+	step := ""
+	var noted time.Time
 	o.Say = func(text string) {
 		done(nil)
-		done = journal.Step(p.Name + ": " + text)
+		step = p.Name + ": " + text
+		done = journal.Step(step)
+	}
+	o.Note = func(text string) {
+		// Where lines stay, not each of them.
+		if show.width == 0 && time.Since(noted) < noteTime {
+			return
+		}
+		noted = time.Now()
+		journal.Record(state.Event{Kind: state.KindStep, Step: step, Phase: state.Noted, Text: text})
 	}
 	res, err := p.Measure(ctx, l, o)
 	done(err)

@@ -8,6 +8,7 @@
 package mpi
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -38,17 +39,26 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(harness.Install(ctx, l, measure.Find("mpi").Programs)).To(Succeed())
 }, NodeTimeout(20*time.Minute))
 
+// problem is what is solved by one process of this host, and by ranks.
+var problem = fdtd.Problem{NX: 96, NY: 64, Steps: 40}
+
+// alone is the sum of the fields that one process computes.
+func alone(ctx context.Context) uint64 {
+	GinkgoHelper()
+	f, err := fdtd.New(mpi.Local(1)[0], problem)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(f.Run(ctx)).To(Succeed())
+	sum, err := f.Sum(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	return sum
+}
+
 var _ = Describe("a job", func() {
 	harness.Guard(nodes.Lab)
 
 	It("computes on three nodes what one process computes", func(ctx SpecContext) {
-		p := fdtd.Problem{NX: 96, NY: 64, Steps: 40}
-		f, err := fdtd.New(mpi.Local(1)[0], p)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(f.Run(ctx)).To(Succeed())
-		sum, err := f.Sum(ctx)
-		Expect(err).NotTo(HaveOccurred())
-		out := nodes.On(ctx, 1, fmt.Sprintf("mpibench -rounds 1 -fdtd %dx%dx%d node1 node2 node3 -- fdtd", p.NX, p.NY, p.Steps))
+		sum := alone(ctx)
+		out := nodes.On(ctx, 1, fmt.Sprintf("mpibench -rounds 1 -fdtd %dx%dx%d node1 node2 node3 -- fdtd", problem.NX, problem.NY, problem.Steps))
 		seen := make(map[string]bool)
 		for line := range strings.Lines(out) {
 			var r struct {
@@ -90,12 +100,7 @@ var _ = Describe("the solver in C, over a distribution's MPI", func() {
 
 	It("computes what one process computes", func(ctx SpecContext) {
 		nodes.NeedFile(ctx, 1, "/usr/bin/mpicc", "it is of a distribution that packages an MPI (mpich, libmpich-dev)")
-		p := fdtd.Problem{NX: 96, NY: 64, Steps: 40}
-		f, err := fdtd.New(mpi.Local(1)[0], p)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(f.Run(ctx)).To(Succeed())
-		sum, err := f.Sum(ctx)
-		Expect(err).NotTo(HaveOccurred())
+		sum := alone(ctx)
 		Expect(l.Nodes()[0].CopyTo(ctx, "../../mpi/fdtd/testdata/fdtd.c", "/tmp/fdtd.c")).To(Succeed())
 		flags := "-O2 -ffp-contract=off"
 		if nodes.On(ctx, 1, "getconf LONG_BIT") == "32\n" {
@@ -103,7 +108,7 @@ var _ = Describe("the solver in C, over a distribution's MPI", func() {
 		}
 		nodes.On(ctx, 1, "mpicc "+flags+" -o /tmp/cfdtd /tmp/fdtd.c")
 		for ranks := 1; ranks <= 3; ranks++ {
-			out := nodes.On(ctx, 1, fmt.Sprintf("mpiexec -n %d /tmp/cfdtd %d %d %d", ranks, p.NX, p.NY, p.Steps))
+			out := nodes.On(ctx, 1, fmt.Sprintf("mpiexec -n %d /tmp/cfdtd %d %d %d", ranks, problem.NX, problem.NY, problem.Steps))
 			Expect(out).To(HavePrefix(fmt.Sprintf("%d %x ", ranks, sum)))
 		}
 	}, SpecTimeout(8*time.Minute))

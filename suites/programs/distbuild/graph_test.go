@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -42,7 +43,7 @@ func TestOrder(t *testing.T) {
 			var mu sync.Mutex
 			ended := make(map[string]bool)
 			running, jobs := 0, 1+r.IntN(4)
-			rep, err := build(tasks, jobs, func(x *Task) (string, error) {
+			rep, err := build(tasks, jobs, func(x *Task, _ func(string)) (string, error) {
 				mu.Lock()
 				running++
 				if running > jobs {
@@ -63,7 +64,7 @@ func TestOrder(t *testing.T) {
 				}
 				ended[x.Name] = true
 				return "n", nil
-			}, false)
+			}, watcher{})
 			if err != nil || rep.On["n"] != len(tasks) || len(ended) != len(tasks) {
 				t.Error(rep, err)
 			}
@@ -75,10 +76,10 @@ func TestOrder(t *testing.T) {
 func TestUrgency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tasks := []*Task{task("a", 1), task("b", 1), task("c", 1), task("long", 1), task("then", 5, "long")}
-		r, err := build(tasks, 2, func(x *Task) (string, error) {
+		r, err := build(tasks, 2, func(x *Task, _ func(string)) (string, error) {
 			time.Sleep(time.Duration(x.Cost * 1e9))
 			return "", nil
-		}, false)
+		}, watcher{})
 		if err != nil || r.Took != 6 {
 			t.Error(r, err)
 		}
@@ -102,7 +103,7 @@ func TestError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad := errors.New("bad")
 		other := false
-		_, err := build([]*Task{task("a", 9), task("b", 8), task("c", 7), task("d", 1, "a")}, 2, func(x *Task) (string, error) {
+		_, err := build([]*Task{task("a", 9), task("b", 8), task("c", 7), task("d", 1, "a")}, 2, func(x *Task, _ func(string)) (string, error) {
 			switch x.Name {
 			case "a":
 				return "", bad
@@ -113,7 +114,7 @@ func TestError(t *testing.T) {
 				t.Errorf("%s was begun", x.Name)
 			}
 			return "", nil
-		}, false)
+		}, watcher{})
 		if !errors.Is(err, bad) || !other {
 			t.Error(err, other)
 		}
@@ -134,7 +135,7 @@ func TestRun(t *testing.T) {
 		}
 	}
 	write(&Task{Name: "one", Script: "echo 1 > " + dir + "/one"}, &Task{Name: "two", Needs: []string{"one"}, Script: "cat " + dir + "/one > " + dir + "/two"})
-	r, err := run(file, 4, &placement{by: []string{"env", "REXEC_NODE=node7"}}, false)
+	r, err := run(file, 4, &placement{by: []string{"env", "REXEC_NODE=node7"}}, watcher{})
 	if err != nil || r.On["node7"] != 2 {
 		t.Fatal(r, err)
 	}
@@ -142,7 +143,7 @@ func TestRun(t *testing.T) {
 		t.Error(string(b), err)
 	}
 	write(&Task{Name: "wrong", Script: "false\ntrue"})
-	if _, err := run(file, 1, new(placement), false); err == nil || !strings.Contains(err.Error(), "wrong: on here: exit status 1") {
+	if _, err := run(file, 1, new(placement), watcher{}); err == nil || !strings.Contains(err.Error(), "wrong: on here: exit status 1") {
 		t.Error(err)
 	}
 }
@@ -153,7 +154,7 @@ func TestPlacement(t *testing.T) {
 	y, _ := p.place()
 	done()
 	z, _ := p.place()
-	if x[1] != "a" || y[1] != "b" || z[1] != "a" {
+	if x[2] != "a" || y[2] != "b" || z[2] != "a" {
 		t.Error(x, y, z)
 	}
 }
@@ -192,7 +193,7 @@ func TestUnpack(t *testing.T) {
 func TestHere(t *testing.T) {
 	p := &placement{by: []string{"env", "REXEC_NODE=node7"}}
 	for here, want := range map[bool]string{true: "here", false: "node7"} {
-		if node, err := p.start(&Task{Script: "true", Here: here}); node != want || err != nil {
+		if node, err := p.start(&Task{Script: "true", Here: here}, func(string) {}); node != want || err != nil {
 			t.Error(node, err)
 		}
 	}
@@ -205,8 +206,36 @@ func TestTogether(t *testing.T) {
 		t.Skip(err)
 	}
 	tasks := []*Task{{Name: "first", Cost: 2, Script: "cat < " + file}, {Name: "second", Cost: 1, Script: "echo text > " + file}}
-	r, err := build(tasks, 2, new(placement).start, false)
+	r, err := build(tasks, 2, new(placement).start, watcher{})
 	if err != nil || r.On["here"] != 2 {
 		t.Error(r, err)
 	}
+}
+
+// It says what runs where, and how much of all is done.
+func TestProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tasks := []*Task{task("a", 3.5), task("b", 2), task("c", 1, "b")}
+		var lines []string
+		_, err := build(tasks, 2, func(x *Task, placed func(string)) (string, error) {
+			if x.Name == "b" {
+				time.Sleep(time.Second)
+			}
+			placed("on-" + x.Name)
+			time.Sleep(time.Duration(x.Cost * 1e9))
+			return "on-" + x.Name, nil
+		}, watcher{changed: func(p Progress) { lines = append(lines, fmt.Sprint(p)) }})
+		want := []string{
+			"{0 3 [{a } {b }]}",
+			"{0 3 [{a on-a} {b }]}",
+			"{0 3 [{a on-a} {b on-b}]}",
+			"{1 3 [{a on-a} {c }]}",
+			"{1 3 [{a on-a} {c on-c}]}",
+			"{2 3 [{c on-c}]}",
+			"{3 3 []}",
+		}
+		if err != nil || !slices.Equal(lines, want) {
+			t.Errorf("%v\n%q\n%q", err, lines, want)
+		}
+	})
 }

@@ -1,15 +1,16 @@
 // Distbuild runs tasks that depend on each other, several at a time, on this node or
 // wherever a command puts them:
 //
-//	distbuild [-j N] [-by COMMAND | -on NODE,NODE...] FILE
+//	distbuild [-j N] [-by COMMAND | -on NODE,NODE...] [-progress] FILE
 //	distbuild -sums DIRECTORY
 //	distbuild -unpack DIRECTORY < ARCHIVE
 //
 // FILE has a JSON array of [Task]. Each is run by the shell when those that it needs
 // have been; with -by "rexec --any", on the node that has the least to do, with the
-// files of this one; with -on, by rexec on the node that has the fewest of them. They are
+// files of this one; with -on, by rexec --root=there on the node that has the fewest of them. They are
 // started one after the other, so that who places one knows of those before. When one fails, no
-// more are begun. The last line that it prints is a [Report]. The second prints checksums of
+// more are begun. The last line that it prints is a [Report]; with -progress it prints a [Progress]
+// among the errors whenever a task begins or ends. The second prints checksums of
 // all files of a directory; the third makes the files of a
 // compressed tar archive in one.
 package main
@@ -29,6 +30,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +46,19 @@ type Report struct {
 	Each map[string]float64 `json:"each_s"`
 }
 
+// Progress is how far it is.
+type Progress struct {
+	Done    int       `json:"done"`
+	Tasks   int       `json:"tasks"`
+	Running []Running `json:"running,omitempty"` // the one that began first is first
+}
+
+// Running is a task that runs.
+type Running struct {
+	Task string `json:"task"`
+	Node string `json:"node,omitempty"` // empty: it is being placed
+}
+
 func main() {
 	jobs := flag.Int("j", 1, "`tasks` at a time")
 	by := flag.String("by", "", "`command` that runs another one")
@@ -51,9 +66,10 @@ func main() {
 	sums := flag.Bool("sums", false, "print checksums of the files of a directory")
 	unpacks := flag.Bool("unpack", false, "make the files of an archive in a directory")
 	verbose := flag.Bool("v", false, "say what has been run, where, and how long it took")
+	follow := flag.Bool("progress", false, "say how far it is, as JSON")
 	flag.Parse()
 	if flag.NArg() != 1 || *jobs < 1 {
-		fmt.Fprintln(os.Stderr, "usage: distbuild [-j N] [-by COMMAND] FILE")
+		fmt.Fprintln(os.Stderr, "usage: distbuild [-j N] [-by COMMAND | -on NODE,NODE...] [-progress] FILE")
 		os.Exit(2)
 	}
 	if *sums {
@@ -75,7 +91,17 @@ func main() {
 		p.nodes = strings.Split(*on, ",")
 		p.has = make([]int, len(p.nodes))
 	}
-	r, err := run(flag.Arg(0), *jobs, p, *verbose)
+	var w watcher
+	if *verbose {
+		w.ended = func(t *Task, node string, at, took time.Duration) {
+			fmt.Fprintf(os.Stderr, "%7.1f %6.1f s %-8s %s\n", at.Seconds(), took.Seconds(), node, t.Name)
+		}
+	}
+	if *follow {
+		e := json.NewEncoder(os.Stderr)
+		w.changed = func(p Progress) { e.Encode(p) }
+	}
+	r, err := run(flag.Arg(0), *jobs, p, w)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "distbuild:", err)
 		os.Exit(1)
@@ -83,7 +109,13 @@ func main() {
 	json.NewEncoder(os.Stdout).Encode(r)
 }
 
-func run(file string, jobs int, p *placement, verbose bool) (*Report, error) {
+// A watcher is told what happens, by one goroutine. Each function may be nil.
+type watcher struct {
+	changed func(Progress)
+	ended   func(t *Task, node string, at, took time.Duration)
+}
+
+func run(file string, jobs int, p *placement, w watcher) (*Report, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -92,44 +124,65 @@ func run(file string, jobs int, p *placement, verbose bool) (*Report, error) {
 	if err := json.Unmarshal(b, &tasks); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return build(tasks, jobs, p.start, verbose)
+	return build(tasks, jobs, p.start, w)
 }
 
-// build runs tasks by start, which returns where it has run one.
-func build(tasks []*Task, jobs int, start func(*Task) (string, error), verbose bool) (*Report, error) {
+// A starter runs a task, calls placed at most once when it is known where, and returns that when
+// it has ended.
+type starter func(t *Task, placed func(node string)) (node string, err error)
+
+// build runs tasks.
+func build(tasks []*Task, jobs int, start starter, w watcher) (*Report, error) {
 	g, err := newGraph(tasks)
 	if err != nil {
 		return nil, err
 	}
-	type result struct {
-		task int
-		node string
-		took time.Duration
-		err  error
+	type event struct {
+		task  int
+		node  string
+		ended bool
+		took  time.Duration
+		err   error
 	}
 	began := time.Now()
 	r := &Report{Tasks: len(tasks), On: make(map[string]int), Each: make(map[string]float64)}
-	results := make(chan result)
-	running := 0
+	events := make(chan event)
+	var running []int
+	at := make(map[int]string) // where those that run are
+	say := func() {
+		if w.changed == nil {
+			return
+		}
+		p := Progress{Done: len(tasks) - g.left, Tasks: len(tasks)}
+		for _, i := range running {
+			p.Running = append(p.Running, Running{tasks[i].Name, at[i]})
+		}
+		w.changed(p)
+	}
 	var errs []error
 	for g.left > 0 {
-		for running < jobs && len(errs) == 0 {
+		for len(running) < jobs && len(errs) == 0 {
 			i, ok := g.next()
 			if !ok {
 				break
 			}
-			running++
+			running = append(running, i)
 			go func() {
 				began := time.Now()
-				node, err := start(tasks[i])
-				results <- result{i, node, time.Since(began), err}
+				node, err := start(tasks[i], func(node string) { events <- event{task: i, node: node} })
+				events <- event{i, node, true, time.Since(began), err}
 			}()
 		}
-		if running == 0 {
+		if len(running) == 0 {
 			break // after an error
 		}
-		x := <-results
-		running--
+		say()
+		x := <-events
+		if !x.ended {
+			at[x.task] = x.node
+			continue
+		}
+		running = slices.DeleteFunc(running, func(i int) bool { return i == x.task })
 		if x.err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", tasks[x.task].Name, x.err))
 			continue
@@ -137,11 +190,12 @@ func build(tasks []*Task, jobs int, start func(*Task) (string, error), verbose b
 		r.On[x.node]++
 		r.Busy += x.took.Seconds()
 		r.Each[x.node] += x.took.Seconds()
-		if verbose {
-			fmt.Fprintf(os.Stderr, "%7.1f %6.1f s %-8s %s\n", time.Since(began).Seconds(), x.took.Seconds(), x.node, tasks[x.task].Name)
-		}
 		g.done(x.task)
+		if w.ended != nil {
+			w.ended(tasks[x.task], x.node, time.Since(began), x.took)
+		}
 	}
+	say()
 	r.Took = time.Since(began).Seconds()
 	return r, errors.Join(errs...)
 }
@@ -175,18 +229,18 @@ func (p *placement) place() (by []string, done func()) {
 		}
 	}
 	p.has[at]++
-	return []string{"rexec", p.nodes[at]}, func() {
+	return []string{"rexec", "--root=there", p.nodes[at]}, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.has[at]--
 	}
 }
 
-// start runs a task and waits for its end.
-func (p *placement) start(t *Task) (node string, err error) {
+// start is a [starter].
+func (p *placement) start(t *Task, placed func(node string)) (node string, err error) {
 	p.starting.Lock()
-	placed := sync.OnceFunc(p.starting.Unlock)
-	defer placed()
+	next := sync.OnceFunc(p.starting.Unlock)
+	defer next()
 	var by []string
 	if !t.Here {
 		var done func()
@@ -195,7 +249,7 @@ func (p *placement) start(t *Task) (node string, err error) {
 	}
 	args := append(append([]string(nil), by...), "sh", "-c", where+t.Script)
 	cmd := exec.Command(args[0], args[1:]...)
-	out, stderr := &said{placed: placed}, new(bytes.Buffer)
+	out, stderr := &said{placed: func(node string) { next(); placed(node) }}, new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = out, stderr
 	err = cmd.Run()
 	node, rest, _ := strings.Cut(out.text.String(), "\n")
@@ -205,16 +259,20 @@ func (p *placement) start(t *Task) (node string, err error) {
 	return node, nil
 }
 
-// said is what a task has said: first, where it is. It is no [io.ReaderFrom]: that would know of
-// nothing before the end.
+// said is what a task has said: the first line is where it is. It is no [io.ReaderFrom]: that would
+// know of nothing before the end.
 type said struct {
 	text   strings.Builder
-	placed func()
+	placed func(node string) // nil when it has been called
 }
 
 func (s *said) Write(b []byte) (int, error) {
-	s.placed()
-	return s.text.Write(b)
+	s.text.Write(b)
+	if node, _, ok := strings.Cut(s.text.String(), "\n"); ok && s.placed != nil {
+		s.placed(node)
+		s.placed = nil
+	}
+	return len(b), nil
 }
 
 // unpack makes the files and directories of a compressed tar archive below a directory.
