@@ -422,7 +422,7 @@ func (m *measuring) compile(ctx context.Context) error {
 	}
 	slices.Sort(where)
 	m.part.Notes = append(m.part.Notes, "Tasks, of all runs, and how long each took: "+strings.Join(where, "; ")+". The objects had the same bits each time.")
-	return nil
+	return m.gcc(ctx, counts)
 }
 
 // buildNote notes how far a build is, if a line is what distbuild says of it.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"hurdlab/bench"
+	"hurdlab/mpi/fdtd"
 )
 
 var mpiPart = Part{
@@ -67,7 +68,8 @@ func (m *measuring) mpi(ctx context.Context) error {
 		return err
 	}
 	// The solver first: it is what the rest is for.
-	grid := fmt.Sprintf("-rounds %d -fdtd %s", m.turns(1, 5), map[bool]string{true: "128x128x20", false: "4096x512x24"}[m.Quick])
+	problem := fdtd.Problem{NX: m.pick(128, 4096), NY: m.pick(128, 512), Steps: m.pick(20, 24)}
+	grid := fmt.Sprintf("-rounds %d -fdtd %dx%dx%d", m.turns(1, 5), problem.NX, problem.NY, problem.Steps)
 	if err := run(nodes, grid, "fdtd"); err != nil {
 		return err
 	}
@@ -139,5 +141,5 @@ func (m *measuring) mpi(ctx context.Context) error {
 	}
 	speed.Lines = append(speed.Lines, ideal)
 	m.part.Plots = append([]*bench.Plot{speed}, m.part.Plots...)
-	return nil
+	return m.cSolver(ctx, n, problem, lines["fdtd/ranks=1"].Sum)
 }

@@ -15,6 +15,17 @@ import (
 	"strings"
 )
 
+// NameSources is for the shell: it names the source of packages to apt, where only the
+// packages are. $R is the root directory, without a slash at its end.
+const NameSources = `cd $R/etc/apt
+if ! grep -qs '^deb-src ' sources.list sources.list.d/*.list && ! grep -qs '^Types:.*deb-src' sources.list.d/*.sources; then
+	cat sources.list sources.list.d/*.list 2>/dev/null | sed -n 's/^deb /deb-src /p' > hurdlab.new
+	[ ! -s hurdlab.new ] || mv hurdlab.new sources.list.d/hurdlab-source.list
+	cat sources.list.d/*.sources 2>/dev/null | sed 's/^Types:.*/Types: deb-src/' > hurdlab.new || true
+	[ ! -s hurdlab.new ] || mv hurdlab.new sources.list.d/hurdlab-source.sources
+	rm -f hurdlab.new
+fi`
+
 // tools gets what a build wants. The source of packages is named to apt where only the
 // packages are.
 func (j *Job) tools(ctx context.Context) error {
@@ -37,14 +48,7 @@ func (j *Job) tools(ctx context.Context) error {
 	}
 	_, err = j.run(ctx, `export DEBIAN_FRONTEND=noninteractive
 dpkg --configure -a
-cd $R/etc/apt
-if ! grep -qs '^deb-src ' sources.list sources.list.d/*.list && ! grep -qs '^Types:.*deb-src' sources.list.d/*.sources; then
-	cat sources.list sources.list.d/*.list 2>/dev/null | sed -n 's/^deb /deb-src /p' > hurdlab.new
-	[ ! -s hurdlab.new ] || mv hurdlab.new sources.list.d/hurdlab-source.list
-	cat sources.list.d/*.sources 2>/dev/null | sed 's/^Types:.*/Types: deb-src/' > hurdlab.new || true
-	[ ! -s hurdlab.new ] || mv hurdlab.new sources.list.d/hurdlab-source.sources
-	rm -f hurdlab.new
-fi
+`+NameSources+`
 apt-get -q update
 apt-get -q -y install patch dpkg-dev fakeroot
 apt-get -q -y build-dep hurd`)
