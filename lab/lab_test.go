@@ -261,7 +261,7 @@ func TestBootFails(t *testing.T) {
 		labtest.Panics:  "panicked while it booted: panic ../kern/labtest.c:1: boot: asked to",
 		labtest.Exits:   "labtest: asked to exit",
 		labtest.Refuses: "I refuse",
-		labtest.Hangs:   `after the stage "kernel"`,
+		labtest.Hangs:   `after the stage "kernel" (it has no init)`,
 	} {
 		t.Run(behaves, func(t *testing.T) {
 			spec := testSpec(t, 2)

@@ -92,7 +92,7 @@ func (m *Image) Machine(ctx context.Context, id images.Identity) (*images.Machin
 		FWCfg:    map[string]string{"opt/labtest": file},
 		Args:     []string{"-labtest", "behaves=" + behaves},
 		User:     "root",
-		Stages:   []images.Stage{{Name: "kernel", Mark: MarkKernel}, {Name: "ready", Mark: MarkReady}},
+		Stages:   []images.Stage{{Name: "kernel", Mark: MarkKernel, Stuck: "it has no init"}, {Name: "ready", Mark: MarkReady}},
 		Can:      []string{},
 	}, nil
 }

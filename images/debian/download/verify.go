@@ -14,11 +14,11 @@ import (
 
 // debianKeyrings are those of Debian's packages debian-keyring and
 // debian-archive-keyring: its developers, its roles (whoever makes images), and
-// the archive's own.
+// the archive's own. Later packages may call them .pgp.
 var debianKeyrings = []string{
-	"/usr/share/keyrings/debian-role-keys.gpg",
-	"/usr/share/keyrings/debian-keyring.gpg",
-	"/usr/share/keyrings/debian-archive-keyring.gpg",
+	"/usr/share/keyrings/debian-role-keys.gpg", "/usr/share/keyrings/debian-role-keys.pgp",
+	"/usr/share/keyrings/debian-keyring.gpg", "/usr/share/keyrings/debian-keyring.pgp",
+	"/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp",
 }
 
 // endings are what the name of a signature may end in.

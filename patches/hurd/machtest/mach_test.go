@@ -18,7 +18,7 @@ const src = "../new/libpager/"
 // headers are those of the Hurd that libpager reads; fake.h has what is in them.
 var headers = []string{
 	"mach.h", "hurd.h", "pager.h", "hurd/ports.h", "libports/notify_S.h", "mach/mach4.h", "mach/mig_errors.h",
-	"mach/notify.h", "mach/vm_prot.h", "memory_control_U.h", "memory_object_S.h",
+	"mach/notify.h", "mach/vm_prot.h", "memory_control_U.h", "memory_object_S.h", "pager_info_S.h",
 }
 
 // build compiles libpager with main.c, with a sanitizer if this compiler has it.

@@ -47,7 +47,7 @@ enum
 {
   MACH_PORT_NULL = 0, MACH_MSG_TYPE_MAKE_SEND = 20, MACH_MSG_TYPE_MAKE_SEND_ONCE = 21,
   MACH_MSG_TYPE_PROTECTED_PAYLOAD = 23,
-  MACH_SEND_TIMEOUT = 0x10, MACH_SEND_INVALID_DEST = 0x10000003, MACH_SEND_TIMED_OUT,
+  MACH_SEND_MSG = 1, MACH_SEND_TIMEOUT = 0x10, MACH_SEND_INVALID_DEST = 0x10000003, MACH_SEND_TIMED_OUT,
   MACH_NOTIFY_NO_SENDERS = 70, MACH_NOTIFY_SEND_ONCE, MACH_NOTIFY_DEAD_NAME, MIG_NO_REPLY = -305, MIG_BAD_ID = -303,
   VM_PROT_NONE = 0, VM_PROT_READ, VM_PROT_WRITE, VM_PROT_EXECUTE = 4, VM_PROT_NO_CHANGE = 8,
   MEMORY_OBJECT_RETURN_NONE = 0, MEMORY_OBJECT_RETURN_DIRTY, MEMORY_OBJECT_RETURN_ALL,
@@ -70,7 +70,8 @@ kern_return_t mach_port_request_notification (mach_port_t task, mach_port_t name
 					      natural_t sync, mach_port_t notify, int type,
 					      mach_port_t *old);
 typedef unsigned mach_port_type_t, mach_port_seqno_t;
-typedef struct { mach_port_seqno_t mps_seqno; unsigned mps_msgcount; } mach_port_status_t;
+typedef struct { mach_port_seqno_t mps_seqno; unsigned mps_msgcount, mps_mscount, mps_srights; }
+  mach_port_status_t;
 kern_return_t mach_port_get_receive_status (mach_port_t task, mach_port_t name,
 					    mach_port_status_t *status);
 #define MACH_PORT_TYPE_DEAD_NAME 0x100000
@@ -82,8 +83,6 @@ void mach_msg_destroy (mach_msg_header_t *m);
 typedef struct { int max_cpus, avail_cpus; } host_basic_info_data_t;
 typedef int *host_info_t;
 #define host_info(host, what, info, n) ((void) (n), ((host_basic_info_data_t *) (info))->avail_cpus = 1, 0)
-kern_return_t memory_object_create_proxy (mach_port_t, vm_prot_t, mach_port_t *, int, unsigned, vm_offset_t *,
-					  unsigned, vm_offset_t *, unsigned, vm_size_t *, unsigned, mach_port_t *);
 
 /* libports.  */
 
@@ -96,13 +95,15 @@ struct port_info
   mach_port_t port_right;
   unsigned hard, weak;
   natural_t mscount;
-  int has_senders;
+  int has_senders, gone;
+  int in_hand;			/* messages that a receiver has not handed on yet */
 };
 struct ports_threadpool { int none; };
 struct ports_thread { int none; };
 struct port_bucket { mach_port_t portset; struct ports_threadpool threadpool; };
 typedef int (*ports_demuxer_type) (mach_msg_header_t *, mach_msg_header_t *);
 
+struct port_bucket *ports_create_bucket (void);
 struct port_class *ports_create_class (void (*clean) (void *), void (*dropweak) (void *));
 error_t ports_create_port (struct port_class *class, struct port_bucket *bucket, size_t size,
 			   void *result);
@@ -115,6 +116,7 @@ void *ports_lookup_payload (struct port_bucket *, uintptr_t, struct port_class *
 mach_port_t ports_get_right (void *);
 mach_port_t ports_get_send_right (void *);
 error_t ports_destroy_right (void *);
+void ports_no_senders (void *, natural_t mscount);
 void _ports_thread_online (struct ports_threadpool *, struct ports_thread *);
 void _ports_thread_quiescent (struct ports_threadpool *, struct ports_thread *);
 mach_msg_return_t mach_msg_server_timeout (ports_demuxer_type, unsigned size, mach_port_t set,
@@ -142,6 +144,9 @@ kern_return_t _pager_S_memory_object_copy (struct pager *, mach_port_t, vm_offse
 					   mach_port_t);
 kern_return_t _pager_S_memory_object_supply_completed (struct pager *, mach_port_t, vm_offset_t,
 						       vm_size_t, kern_return_t, vm_offset_t);
+mig_routine_t _pager_pager_info_server_routine (const mach_msg_header_t *);
+kern_return_t _pager_S_pager_info (struct pager *, char[512], mach_msg_type_number_t *);
+kern_return_t _pager_S_pager_detach (struct pager *, mach_port_t);
 kern_return_t _pager_send_lock_request (mach_port_t, vm_offset_t, vm_size_t,
 					memory_object_return_t, boolean_t, vm_prot_t, mach_port_t);
 kern_return_t _pager_send_data_error (mach_port_t, vm_offset_t, vm_size_t, kern_return_t);
@@ -162,7 +167,9 @@ struct pager *pager_create (struct user_pager_info *, struct port_bucket *, bool
 struct pager *pager_create_alloc (size_t, struct port_bucket *, boolean_t,
 				  memory_object_copy_strategy_t, boolean_t);
 struct user_pager_info *pager_get_upi (struct pager *);
+mach_port_t pager_create_ro_port (struct pager *);
 void pager_sync (struct pager *, int);
+void pager_flush_some (struct pager *, vm_address_t, vm_size_t, int);
 void pager_return_some (struct pager *, vm_address_t, vm_size_t, int);
 void pager_change_attributes (struct pager *, boolean_t, memory_object_copy_strategy_t, int);
 void pager_shutdown (struct pager *);

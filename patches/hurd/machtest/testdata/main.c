@@ -17,7 +17,7 @@
 #include "memory_object_S.h"
 
 #define PAGES 12
-#define KERNELS 3		/* of each object */
+#define KERNELS 4		/* of each object; the last has it for reading only */
 #define OBJECTS 2		/* the second is told of evictions */
 #define PATIENCE 20		/* seconds for anything */
 
@@ -104,10 +104,9 @@ struct fake_message
   vm_offset_t offset, data;
   vm_size_t length;
   int access, dirty, kept;
-  natural_t count;
 };
 
-static struct fake_message *queue, **queue_tail = &queue;
+static struct fake_message *queue, **queue_tail = &queue;	/* of all port sets */
 
 /* With the lock held.  */
 static void
@@ -146,15 +145,30 @@ say (struct port_info *to, struct fake_message m)
   pthread_mutex_unlock (&ports_lock);
 }
 
-/* A sender less, with the lock held.  */
+/* With the lock held: the notice that there is no sender, if it is wanted and so.  */
+static void
+look_for_senders (struct port *p)
+{
+  if (p->senders || ! p->no_senders_wanted || p->mscount < p->no_senders_sync)
+    return;
+  p->no_senders_wanted = 0;
+  enqueue (p->object, (struct fake_message) { .h.msgh_id = MACH_NOTIFY_NO_SENDERS });
+}
+
+static void
+want_no_senders (struct port *p, natural_t sync)
+{
+  p->no_senders_wanted = 1;
+  p->no_senders_sync = sync;
+  look_for_senders (p);
+}
+
 static void
 sender_gone (struct port *p)
 {
   assert (p->senders > 0);
-  if (--p->senders || ! p->no_senders_wanted || p->mscount < p->no_senders_sync)
-    return;
-  p->no_senders_wanted = 0;
-  enqueue (p->object, (struct fake_message) { .h.msgh_id = MACH_NOTIFY_NO_SENDERS, .count = p->mscount });
+  p->senders--;
+  look_for_senders (p);
 }
 
 static void
@@ -223,11 +237,15 @@ mach_port_request_notification (mach_port_t task, mach_port_t name, int variant,
 {
   (void) task, (void) type;
   kern_return_t err = 0;
-  assert (variant == MACH_NOTIFY_DEAD_NAME);
   pthread_mutex_lock (&ports_lock);
   struct port *p = ports[name];
   *old = MACH_PORT_NULL;
-  if (notify)
+  if (variant == MACH_NOTIFY_NO_SENDERS)
+    {
+      assert (notify == name);
+      want_no_senders (p, sync);
+    }
+  else if (notify)
     {
       p->wanted = ports[notify]->object;
       if (p->dead)
@@ -244,7 +262,6 @@ mach_port_request_notification (mach_port_t task, mach_port_t name, int variant,
 	}
       p->wanted = 0;
     }
-  (void) sync;
   pthread_mutex_unlock (&ports_lock);
   return err;
 }
@@ -264,12 +281,22 @@ mach_port_get_receive_status (mach_port_t task, mach_port_t name, mach_port_stat
 {
   (void) task;
   pthread_mutex_lock (&ports_lock);
-  *status = (mach_port_status_t) { ports[name]->seqno, ports[name]->messages };
+  struct port *p = ports[name];
+  *status = (mach_port_status_t) { p->seqno, p->messages, p->mscount, p->senders };
   pthread_mutex_unlock (&ports_lock);
   return 0;
 }
 
 /* libports.  */
+
+struct port_bucket *
+ports_create_bucket (void)
+{
+  static mach_port_t sets;
+  struct port_bucket *b = calloc (1, sizeof *b);
+  b->portset = ++sets;		/* that of the main program's is 0 */
+  return b;
+}
 
 struct port_class *
 ports_create_class (void (*clean) (void *), void (*dropweak) (void *))
@@ -320,6 +347,10 @@ change (struct port_info *pi, int hard, int weak)
       queue_tail = &queue;
       while (*queue_tail)
 	queue_tail = &(*queue_tail)->next;
+      /* libports waits until threads are past what they had received.  */
+      pi->gone = 1;
+      while (pi->in_hand)
+	pthread_cond_wait (&ports_changed, &ports_lock);
     }
   pthread_mutex_unlock (&ports_lock);
   if (gone)
@@ -359,10 +390,11 @@ ports_lookup_payload (struct port_bucket *bucket, uintptr_t payload, struct port
 {
   struct port_info *pi = (struct port_info *) payload;
   (void) bucket;
-  if (! MACH_PORT_VALID (pi->port_right) || (class && pi->class != class))
-    return 0;
-  ports_port_ref (pi);
-  return pi;
+  pthread_mutex_lock (&ports_lock);
+  int there = ! pi->gone && ! ports[pi->port_right]->dead && (! class || pi->class == class);
+  pi->hard += there;
+  pthread_mutex_unlock (&ports_lock);
+  return there ? pi : 0;
 }
 
 void *
@@ -381,8 +413,7 @@ get_right (struct port_info *pi)
     {
       pi->has_senders = 1;
       pi->hard++;
-      p->no_senders_wanted = 1;
-      p->no_senders_sync = pi->mscount;
+      want_no_senders (p, pi->mscount);
     }
   return pi->port_right;
 }
@@ -427,33 +458,16 @@ ports_destroy_right (void *port)
   return 0;
 }
 
-static void
-notify_server (mach_msg_header_t *in, mach_msg_header_t *out)
+void
+ports_no_senders (void *port, natural_t mscount)
 {
-  struct fake_message *m = (struct fake_message *) in;
-  struct port_info *pi = m->to;
-  (void) out;
+  struct port_info *pi = port;
   pthread_mutex_lock (&ports_lock);
-  struct port *p = ports[pi->port_right];
-  int deref = 0;
-  if (! p->senders && pi->has_senders)
-    {
-      if (m->count >= pi->mscount)
-	{
-	  pi->has_senders = 0;
-	  deref = 1;
-	}
-      else
-	{
-	  p->no_senders_wanted = 1;
-	  p->no_senders_sync = pi->mscount;
-	  if (p->mscount >= pi->mscount)
-	    {
-	      p->no_senders_wanted = 0;
-	      enqueue (pi, (struct fake_message) { .h.msgh_id = MACH_NOTIFY_NO_SENDERS, .count = p->mscount });
-	    }
-	}
-    }
+  int deref = pi->has_senders && mscount >= pi->mscount;
+  if (deref)
+    pi->has_senders = 0;
+  else if (pi->has_senders)
+    want_no_senders (ports[pi->port_right], pi->mscount);
   pthread_mutex_unlock (&ports_lock);
   if (deref)
     ports_port_deref (pi);
@@ -462,14 +476,15 @@ notify_server (mach_msg_header_t *in, mach_msg_header_t *out)
 mig_routine_t
 ports_notify_server_routine (const mach_msg_header_t *in)
 {
-  return in->msgh_id == MACH_NOTIFY_NO_SENDERS ? notify_server : 0;
+  (void) in;
+  return 0;
 }
 
 static void
 object_server (mach_msg_header_t *in, mach_msg_header_t *out)
 {
   struct fake_message *m = (struct fake_message *) in;
-  (void) out;
+  ((mig_reply_header_t *) out)->RetCode = MIG_NO_REPLY;
   struct pager *p = _pager_of_payload (in->msgh_protected_payload);
   switch (in->msgh_id)
     {
@@ -487,7 +502,29 @@ object_server (mach_msg_header_t *in, mach_msg_header_t *out)
 mig_routine_t
 _pager_memory_object_server_routine (const mach_msg_header_t *in)
 {
-  return in->msgh_id >= 2200 ? object_server : 0;
+  return in->msgh_id >= 2200 && in->msgh_id < 2300 ? object_server : 0;
+}
+
+static void
+info_server (mach_msg_header_t *in, mach_msg_header_t *out)
+{
+  struct fake_message *m = (struct fake_message *) in;
+  struct pager *p = _pager_of_payload (in->msgh_protected_payload);
+  pager_text_t text;
+  mach_msg_type_number_t n = 0;
+  int clients;
+  if (in->msgh_id == 45501)
+    _pager_S_pager_detach (p, m->control);
+  else if (_pager_S_pager_info (p, text, &n) || n >= sizeof text || sscanf (text, "clients %d\n", &clients) != 1)
+    FAIL ("pager_info");
+  ((mig_reply_header_t *) out)->RetCode = MIG_NO_REPLY;
+  _pager_done (p);
+}
+
+mig_routine_t
+_pager_pager_info_server_routine (const mach_msg_header_t *in)
+{
+  return in->msgh_id == 45500 || in->msgh_id == 45501 ? info_server : 0;
 }
 
 void _ports_thread_online (struct ports_threadpool *p, struct ports_thread *t) { (void) p, (void) t; }
@@ -497,24 +534,37 @@ mach_msg_return_t
 mach_msg_server_timeout (ports_demuxer_type demuxer, unsigned size, mach_port_t set, int option,
 			 unsigned timeout)
 {
-  (void) size, (void) set, (void) option, (void) timeout;
+  (void) size, (void) option, (void) timeout;
   in_receiver = 1;
   for (;;)
     {
+      struct fake_message **link, *m;
       pthread_mutex_lock (&ports_lock);
-      while (! queue)
-	pthread_cond_wait (&ports_changed, &ports_lock);
-      struct fake_message *m = queue;
-      queue = m->next;
-      if (! queue)
-	queue_tail = &queue;
-      ports[m->to->port_right]->messages--;
-      m->h.msgh_seqno = ports[m->to->port_right]->seqno++;
+      for (link = &queue; ! (m = *link) || m->to->bucket->portset != set;)
+	if (m)
+	  link = &m->next;
+	else
+	  {
+	    pthread_cond_wait (&ports_changed, &ports_lock);
+	    link = &queue;
+	  }
+      *link = m->next;
+      if (! m->next)
+	queue_tail = link;
+      struct port_info *to = m->to;
+      ports[to->port_right]->messages--;
+      m->h.msgh_seqno = ports[to->port_right]->seqno++;
+      to->in_hand++;
       pthread_mutex_unlock (&ports_lock);
       mig_reply_header_t out;
-      if (! demuxer (&m->h, &out.Head))
-	FAIL ("nobody wants message %d", m->h.msgh_id);
+      int known = demuxer (&m->h, &out.Head);
       free (m);
+      pthread_mutex_lock (&ports_lock);
+      if (! known && ! to->gone && ! ports[to->port_right]->dead)
+	FAIL ("nobody wants a message");
+      to->in_hand--;
+      pthread_cond_broadcast (&ports_changed);
+      pthread_mutex_unlock (&ports_lock);
     }
 }
 
@@ -528,16 +578,6 @@ mach_msg (mach_msg_header_t *m, mach_msg_option_t o, mach_msg_size_t s, mach_msg
 
 void mach_msg_destroy (mach_msg_header_t *m) { (void) m; }
 
-kern_return_t
-memory_object_create_proxy (mach_port_t task, vm_prot_t prot, mach_port_t *objects, int type, unsigned nobjects,
-			    vm_offset_t *offset, unsigned noffset, vm_offset_t *start, unsigned nstart,
-			    vm_size_t *length, unsigned nlength, mach_port_t *proxy)
-{
-  (void) task, (void) prot, (void) objects, (void) type, (void) nobjects, (void) offset, (void) noffset;
-  (void) start, (void) nstart, (void) length, (void) nlength, (void) proxy;
-  FAIL ("a proxy");
-}
-
 /* Kernels, each with one object.  */
 
 struct page_here
@@ -550,12 +590,16 @@ struct fake_kernel
 {
   struct test_object *o;
   int remote;			/* by messages that are queued; its queue may be full */
+  int readonly;
+  mach_port_t right;		/* to the object */
+  struct port_info *to;		/* which receives there */
   pthread_rwlock_t use;
   pthread_mutex_t lock;
   pthread_cond_t changed;
   mach_port_t control, name;
   int ready, going, attending;	/* to messages */
   struct page_here pages[PAGES];
+  unsigned refused[PAGES];
 };
 
 struct test_object
@@ -573,6 +617,7 @@ struct user_pager_info
   struct test_object *o;
   struct pager *pager;
   int precious, hole[PAGES];
+  int garbage[PAGES];		/* it was a hole, and has not been written yet */
   uint64_t store[PAGES];
   volatile int at_work;
 };
@@ -612,21 +657,26 @@ tell_all (void)
     }
 }
 
-static int cleared, evictions, grants, deaths, ends, full;
+static int cleared, evictions, grants, refusals, deaths, ends, detached, full;
 
 static void
 attach (struct fake_kernel *k)
 {
+  mach_port_t right = k->readonly ? pager_create_ro_port (k->o->pager) : k->o->right;
+  if (! right)
+    FAIL ("there is no port for reading");
   pthread_mutex_lock (&k->lock);
   memset (k->pages, 0, sizeof k->pages);
   pthread_mutex_lock (&ports_lock);
   k->control = new_port (0, k);
   k->name = new_port (0, k);
-  struct port *p = ports[k->o->right];
-  p->senders++;			/* a copy of the main program's */
+  k->right = right;
+  k->to = ports[right]->object;
+  if (! k->readonly)
+    ports[right]->senders++;	/* a copy of the main program's */
   pthread_mutex_unlock (&ports_lock);
   k->ready = k->going = 0;
-  say ((struct port_info *) k->o->pager, (struct fake_message) { .h.msgh_id = 2200, .control = k->control, .name = k->name });
+  say (k->to, (struct fake_message) { .h.msgh_id = 2200, .control = k->control, .name = k->name });
   pthread_mutex_unlock (&k->lock);
 }
 
@@ -636,7 +686,7 @@ give_back (struct fake_kernel *k, int n, int kept)
   struct page_here *g = &k->pages[n];
   uint64_t *data = mmap (0, vm_page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   *data = g->value;
-  say ((struct port_info *) k->o->pager, (struct fake_message)
+  say (k->to, (struct fake_message)
        { .h.msgh_id = 2208, .control = k->control, .offset = n * vm_page_size, .data = (vm_offset_t) data,
 	 .length = vm_page_size, .dirty = g->dirty, .kept = kept });
   g->dirty = g->precious = 0;
@@ -646,6 +696,22 @@ static void
 forget (struct page_here *g)
 {
   memset (g, 0, sizeof *g);
+}
+
+static void
+wait_until_let_go (mach_port_t control)
+{
+  for (int i = 0;; i++)
+    {
+      pthread_mutex_lock (&ports_lock);
+      int refs = ports[control]->urefs;
+      pthread_mutex_unlock (&ports_lock);
+      if (! refs)
+	return;
+      if (i > PATIENCE * 1000)
+	FAIL ("port %u is not let go of", control);
+      usleep (1000);
+    }
 }
 
 /* The end of a use of the object, with the use locked; abruptly, but what was written
@@ -665,10 +731,21 @@ detach (struct fake_kernel *k, int abruptly)
 	give_back (k, n, 0);
       forget (&k->pages[n]);
     }
-  struct port_info *to = (struct port_info *) k->o->pager;
-  if (! abruptly)
+  if (! abruptly && k->remote && dice (2))
     {
-      say (to, (struct fake_message) { .h.msgh_id = 2201, .control = k->control, .name = k->name });
+      /* netmsg has the receive rights, until nobody can say anything there.  */
+      say (k->to, (struct fake_message) { .h.msgh_id = 45501, .control = k->control });
+      pthread_mutex_unlock (&k->lock);
+      wait_until_let_go (k->control);
+      pthread_mutex_lock (&k->lock);
+      pthread_mutex_lock (&ports_lock);
+      ports[k->control]->dead = ports[k->name]->dead = 1;
+      pthread_mutex_unlock (&ports_lock);
+      __atomic_add_fetch (&detached, 1, __ATOMIC_RELAXED);
+    }
+  else if (! abruptly)
+    {
+      say (k->to, (struct fake_message) { .h.msgh_id = 2201, .control = k->control, .name = k->name });
       __atomic_add_fetch (&ends, 1, __ATOMIC_RELAXED);
     }
   else
@@ -680,14 +757,13 @@ detach (struct fake_kernel *k, int abruptly)
       __atomic_add_fetch (&deaths, 1, __ATOMIC_RELAXED);
     }
   pthread_mutex_unlock (&k->lock);
-  drop_send (k->o->right);
+  drop_send (k->right);
 }
 
 /* A thread's access to a page.  */
 static void
 use (struct fake_kernel *k, int n, int write)
 {
-  struct port_info *to = (struct port_info *) k->o->pager;
   pthread_rwlock_rdlock (&k->use);
   pthread_mutex_lock (&k->lock);
   struct page_here *g = &k->pages[n];
@@ -701,14 +777,14 @@ use (struct fake_kernel *k, int n, int write)
       else if (! g->present)
 	{
 	  if (! g->asked)
-	    say (to, (struct fake_message) { .h.msgh_id = 2203, .control = k->control, .offset = n * vm_page_size,
+	    say (k->to, (struct fake_message) { .h.msgh_id = 2203, .control = k->control, .offset = n * vm_page_size,
 		 .length = vm_page_size, .access = write ? 3 : 1 });
 	  g->asked = 1;
 	}
       else if (write && (g->lock & VM_PROT_WRITE))
 	{
 	  if (! g->unlock_asked)
-	    say (to, (struct fake_message) { .h.msgh_id = 2204, .control = k->control, .offset = n * vm_page_size,
+	    say (k->to, (struct fake_message) { .h.msgh_id = 2204, .control = k->control, .offset = n * vm_page_size,
 		 .length = vm_page_size, .access = 3 });
 	  g->unlock_asked = 1;
 	}
@@ -737,6 +813,43 @@ use (struct fake_kernel *k, int n, int write)
       pthread_cond_broadcast (&k->changed);
       pthread_mutex_unlock (&k->lock);
     }
+  pthread_rwlock_unlock (&k->use);
+}
+
+/* A thread of a kernel that has the object for reading only wants to write, until it has been
+   told that it may not.  Before that the kernel says that it has done so already.  */
+static void
+trespass (struct fake_kernel *k, int n)
+{
+  pthread_rwlock_rdlock (&k->use);
+  pthread_mutex_lock (&k->lock);
+  struct page_here *g = &k->pages[n];
+  if (k->ready && g->present && ! g->wired && dice (2))
+    {
+      g->value += 1000000;
+      g->dirty = 1;
+      give_back (k, n, 0);
+      forget (g);
+      pthread_cond_broadcast (&k->changed);
+    }
+  unsigned before = k->refused[n];
+  while (k->refused[n] == before)
+    {
+      if (k->ready && ! g->present && ! g->asked)
+	{
+	  say (k->to, (struct fake_message) { .h.msgh_id = 2203, .control = k->control, .offset = n * vm_page_size,
+	       .length = vm_page_size, .access = 3 });
+	  g->asked = 1;
+	}
+      else if (k->ready && g->present && ! g->unlock_asked)
+	{
+	  say (k->to, (struct fake_message) { .h.msgh_id = 2204, .control = k->control, .offset = n * vm_page_size,
+	       .length = vm_page_size, .access = 3 });
+	  g->unlock_asked = 1;
+	}
+      wait_for (&k->changed, &k->lock, "a page that may not be written to");
+    }
+  pthread_mutex_unlock (&k->lock);
   pthread_rwlock_unlock (&k->use);
 }
 
@@ -823,6 +936,8 @@ _pager_send_data_supply (mach_port_t control, vm_offset_t offset, vm_offset_t da
   for (vm_size_t i = 0; i < size; i += vm_page_size)
     {
       struct page_here *g = &k->pages[(offset + i) / vm_page_size];
+      if (k->readonly && ! (lock & VM_PROT_WRITE))
+	FAIL ("who may only read is let write to page %d", (int) ((offset + i) / vm_page_size));
       if (g->present)
 	continue;
       *g = (struct page_here) { .present = 1, .lock = lock, .precious = precious, .value = *(uint64_t *) (data + i) };
@@ -838,6 +953,10 @@ _pager_send_lock_request (mach_port_t control, vm_offset_t offset, vm_size_t siz
   struct fake_kernel *k = attend (control, reply, &err);
   if (! k)
     return err;
+  if (reply && reply != k->right)
+    FAIL ("an answer is wanted where other messages do not go");
+  if (k->readonly && ! flush && lock != VM_PROT_NO_CHANGE && ! (lock & VM_PROT_WRITE))
+    FAIL ("who may only read is let write");
   for (vm_size_t i = 0; i < size && (offset + i) / vm_page_size < PAGES; i += vm_page_size)
     {
       int n = (offset + i) / vm_page_size;
@@ -862,7 +981,7 @@ _pager_send_lock_request (mach_port_t control, vm_offset_t offset, vm_size_t siz
     }
   if (reply)
     {
-      say ((struct port_info *) k->o->pager, (struct fake_message)
+      say (k->to, (struct fake_message)
 	   { .h.msgh_id = 2206, .control = k->control, .offset = offset, .length = size });
       drop_send (reply);
     }
@@ -879,7 +998,7 @@ _pager_send_change_attributes (mach_port_t control, boolean_t cache, memory_obje
     return err;
   if (reply)
     {
-      say ((struct port_info *) k->o->pager, (struct fake_message) { .h.msgh_id = 2209 });
+      say (k->to, (struct fake_message) { .h.msgh_id = 2209 });
       drop_send (reply);
     }
   return attended (k);
@@ -888,8 +1007,20 @@ _pager_send_change_attributes (mach_port_t control, boolean_t cache, memory_obje
 kern_return_t
 _pager_send_data_error (mach_port_t control, vm_offset_t offset, vm_size_t size, kern_return_t why)
 {
-  (void) control, (void) size, (void) why;
-  FAIL ("page %d: an error", (int) (offset / vm_page_size));
+  error_t err;
+  struct fake_kernel *k = attend (control, 0, &err);
+  if (! k)
+    return err;
+  if (! k->readonly)
+    FAIL ("page %d: error %d", (int) (offset / vm_page_size), why);
+  for (vm_size_t i = 0; i < size; i += vm_page_size)
+    {
+      int n = (offset + i) / vm_page_size;
+      k->refused[n]++;
+      k->pages[n].asked = 0;
+      __atomic_add_fetch (&refusals, 1, __ATOMIC_RELAXED);
+    }
+  return attended (k);
 }
 
 kern_return_t
@@ -926,6 +1057,8 @@ pager_read_page (struct user_pager_info *u, vm_offset_t page, vm_address_t *buf,
   *buf = (vm_address_t) mmap (0, vm_page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   *(uint64_t *) *buf = u->store[n];
   *lock = u->hole[n];
+  if (u->garbage[n])
+    FAIL ("page %d is read from where there is nothing yet", n);
   u->at_work = 0;
   return 0;
 }
@@ -936,9 +1069,13 @@ pager_write_page (struct user_pager_info *u, vm_offset_t page, vm_address_t buf)
   begin_work (u);
   int n = page / vm_page_size;
   uint64_t v = *(uint64_t *) buf;
-  if (u->hole[n] || v < __atomic_load_n (&u->store[n], __ATOMIC_SEQ_CST))
-    FAIL ("page %d: %lu is stored, hole %d, after %lu", n, (long) v, u->hole[n], (long) u->store[n]);
+  pthread_mutex_lock (&u->o->truth_lock[n]);
+  uint64_t truth = u->o->truth[n];
+  pthread_mutex_unlock (&u->o->truth_lock[n]);
+  if (u->hole[n] || v > truth || v < __atomic_load_n (&u->store[n], __ATOMIC_SEQ_CST))
+    FAIL ("page %d: %lu is stored, hole %d, after %lu, of %lu", n, (long) v, u->hole[n], (long) u->store[n], (long) truth);
   __atomic_store_n (&u->store[n], v, __ATOMIC_SEQ_CST);
+  u->garbage[n] = 0;
   u->at_work = 0;
   return 0;
 }
@@ -947,7 +1084,9 @@ error_t
 pager_unlock_page (struct user_pager_info *u, vm_offset_t page)
 {
   begin_work (u);
-  u->hole[page / vm_page_size] = 0;
+  int n = page / vm_page_size;
+  u->garbage[n] = u->garbage[n] || u->hole[n];
+  u->hole[n] = 0;
   u->at_work = 0;
   return 0;
 }
@@ -984,7 +1123,11 @@ run_user (void *arg)
   struct fake_kernel *k = arg;
   while (! stop)
     {
-      use (k, dice (PAGES), ! dice (3));
+      int n = dice (PAGES), write = ! dice (3);
+      if (write && k->readonly)
+	trespass (k, n);
+      else
+	use (k, n, write);
       nap (dice (8) ? 0 : 400);
     }
   return 0;
@@ -1022,8 +1165,8 @@ static void
 lie (struct test_object *o)
 {
   struct fake_kernel *k = &o->kernels[dice (KERNELS)];
-  struct port_info *to = (struct port_info *) o->pager;
   pthread_mutex_lock (&k->lock);
+  struct port_info *to = k->to;
   pthread_mutex_lock (&ports_lock);
   int alive = ! ports[k->control]->dead && ! ports[k->control]->ours && ! k->going;
   if (alive)
@@ -1041,6 +1184,28 @@ lie (struct test_object *o)
   pthread_mutex_unlock (&k->lock);
 }
 
+/* The file system takes pages away and puts others in their place, as in a truncation, while
+   nobody uses them: what was in them is nowhere any more.  */
+static void
+replace (struct test_object *o)
+{
+  int first = dice (PAGES), n = 1 + dice (PAGES - first);
+  for (int j = 0; j < KERNELS; j++)
+    pthread_rwlock_wrlock (&o->kernels[j].use);
+  pager_flush_some (o->pager, first * vm_page_size, n * vm_page_size, 1);
+  for (int i = first; i < first + n; i++)
+    {
+      pthread_mutex_lock (&o->truth_lock[i]);
+      o->upi->garbage[i] = 0;
+      o->upi->hole[i] = ! dice (2);
+      o->truth[i] = o->upi->hole[i] ? 0 : o->truth[i] + 1000;
+      __atomic_store_n (&o->upi->store[i], o->truth[i], __ATOMIC_SEQ_CST);
+      pthread_mutex_unlock (&o->truth_lock[i]);
+    }
+  for (int j = 0; j < KERNELS; j++)
+    pthread_rwlock_unlock (&o->kernels[j].use);
+}
+
 static void *
 run_owner (void *arg)
 {
@@ -1056,8 +1221,14 @@ run_owner (void *arg)
 	  pthread_mutex_unlock (&o->truth_lock[n]);
 	}
       lie (o);
-      switch (dice (4))
+      say ((struct port_info *) o->pager, (struct fake_message) { .h.msgh_id = 45500 });
+      if (! dice (3))
+	drop_send (pager_create_ro_port (o->pager));
+      switch (dice (5))
 	{
+	case 4:
+	  replace (o);
+	  break;
 	case 0:
 	  pager_sync (o->pager, 1);
 	  check_stored (o, least);
@@ -1106,6 +1277,15 @@ sync_beside_supply (struct fake_kernel *k)
   __atomic_store_n (&supply_takes, 0, __ATOMIC_RELAXED);
 }
 
+static void
+tell_ports (void)
+{
+  for (mach_port_t i = 0; i <= last_port; i++)
+    if (ports[i] && ports[i]->object && ! ports[i]->dead)
+      fprintf (stderr, "port %u: %u references, %u weak ones, %d senders\n", i, ports[i]->object->hard,
+	       ports[i]->object->weak, ports[i]->senders);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -1134,7 +1314,8 @@ main (int argc, char **argv)
 	{
 	  struct fake_kernel *k = &o->kernels[j];
 	  k->o = o;
-	  k->remote = j > 0;
+	  k->remote = j % 3 > 0;
+	  k->readonly = j == KERNELS - 1;
 	  pthread_rwlock_init (&k->use, 0);
 	  pthread_mutex_init (&k->lock, 0);
 	  pthread_cond_init (&k->changed, 0);
@@ -1180,7 +1361,10 @@ main (int argc, char **argv)
   for (int i = 0; __atomic_load_n (&cleared, __ATOMIC_SEQ_CST) < OBJECTS; i++)
     {
       if (i > 3000)
-	FAIL ("%d of %d pagers have ended", cleared, OBJECTS);
+	{
+	  tell_ports ();
+	  FAIL ("%d of %d pagers have ended", cleared, OBJECTS);
+	}
       usleep (1000);
     }
   pthread_mutex_lock (&ports_lock);
@@ -1188,7 +1372,9 @@ main (int argc, char **argv)
     if (ports[i] && ! ports[i]->object && (ports[i]->urefs || ports[i]->ours))
       FAIL ("port %u: %d references are left, of %u ports", i, ports[i]->urefs, last_port);
   pthread_mutex_unlock (&ports_lock);
-  printf ("%d accesses, %d evictions, %d ends, %d deaths, %d full queues\n", grants, evictions, ends, deaths, full);
+  if (! refusals)
+    FAIL ("nobody was refused");
+  printf ("%d accesses, %d refused, %d evictions, %d ends, %d told by netmsg, %d deaths, %d full queues\n", grants, refusals, evictions, ends, detached, deaths, full);
   fflush (stdout);
   _exit (0);
 }

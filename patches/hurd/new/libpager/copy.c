@@ -55,6 +55,16 @@ pager_memcpy (struct pager *p, memory_object_t object, vm_offset_t offset, void 
   sigaddset (&faults, SIGSEGV);
   sigaddset (&faults, SIGBUS);
 
+  /* By the pager's own port, whichever the caller has: by that for reading it would be another
+     object to this kernel, with pages of its own.  */
+  mach_port_t own = MACH_PORT_NULL;
+  if (object != p->port.port_right)
+    {
+      pthread_mutex_lock (&p->lock);
+      if (! p->own.closed)
+	object = own = ports_get_send_right (p);
+      pthread_mutex_unlock (&p->lock);
+    }
   while (done < *size && ! err)
     {
       vm_offset_t at = offset + done, into = at & (vm_page_size - 1);
@@ -81,6 +91,8 @@ pager_memcpy (struct pager *p, memory_object_t object, vm_offset_t offset, void 
 	}
       vm_deallocate (mach_task_self (), window, length);
     }
+  if (MACH_PORT_VALID (own))
+    mach_port_deallocate (mach_task_self (), own);
   *size = done;
   return err;
 }

@@ -4,12 +4,14 @@
    SPDX-License-Identifier: GPL-2.0-or-later  */
 
 #include <errno.h>
+#include <stdio.h>
 #include <mach/mig_errors.h>
 #include <mach/vm_prot.h>
 
 #include "priv.h"
 #include "memory_control_U.h"
 #include "memory_object_S.h"
+#include "pager_info_S.h"
 
 /* Messages of kernels.  Each but the first brings a send right of its control port,
    of which one is enough.  */
@@ -46,21 +48,22 @@ _pager_S_memory_object_init (struct pager *p, mach_port_t control, mach_port_t n
       let_go (control);		/* a second time */
       let_go (name);
     }
-  else if (page_size == vm_page_size && coh_attach (p->coh, 0, &id) == 0)
+  else if (page_size == vm_page_size && coh_attach (p->coh, p->from != &p->own, &id) == 0)
     {
       struct kernel *k = must (calloc (1, sizeof *k));
       k->id = id;
+      k->by = p->from;
       k->control = control;
       k->name = name;
       vec_push (&p->kernels, k);
       mach_port_t old = MACH_PORT_NULL;
       k->watched = 1;
       error_t err = mach_port_request_notification (mach_task_self (), control,
-						    MACH_NOTIFY_DEAD_NAME, 1, p->port.port_right,
+						    MACH_NOTIFY_DEAD_NAME, 1, k->by->port->port_right,
 						    MACH_MSG_TYPE_MAKE_SEND_ONCE, &old);
       let_go (old);
       if (! err)
-	ports_port_ref (p);	/* the notice's */
+	ports_port_ref (k->by->port);	/* the notice's */
       else
 	{
 	  k->watched = 0;
@@ -81,6 +84,8 @@ _pager_S_memory_object_terminate (struct pager *p, mach_port_t control, mach_por
     return EOPNOTSUPP;
   _pager_begin (p);
   struct kernel *k = _pager_any_kernel (p, control);
+  if (k && k->by != p->from)
+    k = 0;
   if (k)
     {
       coh_terminated (p->coh, k->id);
@@ -113,7 +118,9 @@ _pager_S_memory_object_terminate (struct pager *p, mach_port_t control, mach_por
       _pager_begin (p);							\
       struct kernel *k = _pager_kernel (p, control);			\
       if (k && pages_of (offset, length, &r))				\
-	call;								\
+	{								\
+	  call;								\
+	}								\
       _pager_end (p);							\
       let_go (control);							\
       return 0;								\
@@ -125,6 +132,7 @@ _pager_S_memory_object_data_request (struct pager *p, mach_port_t control, vm_of
 				     vm_size_t length, vm_prot_t access)
 {
   FROM_KERNEL (p, control, offset, length,
+	       p->count.requests += r.n;
 	       coh_request (p->coh, k->id, r, access & VM_PROT_WRITE ? COH_READ | COH_WRITE : COH_READ));
 }
 
@@ -133,6 +141,7 @@ _pager_S_memory_object_data_unlock (struct pager *p, mach_port_t control, vm_off
 				    vm_size_t length, vm_prot_t access)
 {
   FROM_KERNEL (p, control, offset, length,
+	       p->count.unlocks += r.n;
 	       coh_unlock (p->coh, k->id, r, access & VM_PROT_WRITE ? COH_READ | COH_WRITE : COH_READ));
 }
 
@@ -171,6 +180,7 @@ _pager_S_memory_object_data_return (struct pager *p, mach_port_t control, vm_off
   /* A kernel does not take back what does not begin at a page.  */
   if (k && data % vm_page_size == 0 && pages_of (offset, length, &r))
     {
+      p->count.returned += r.n;
       coh_data *list = must (malloc (r.n * sizeof *list));
       for (int64_t i = 0; i < r.n; i++)
 	{
@@ -207,6 +217,41 @@ _pager_S_memory_object_change_completed (struct pager *p, boolean_t may_cache,
 	break;
       }
   _pager_end (p);
+  return 0;
+}
+
+/* What netmsg says.  */
+
+kern_return_t
+_pager_S_pager_info (struct pager *p, pager_text_t text, mach_msg_type_number_t *length)
+{
+  if (! p)
+    return EOPNOTSUPP;
+  _pager_begin (p);
+  *length = snprintf (text, sizeof (pager_text_t),
+		      "clients %d\nrequests %lu\nunlocks %lu\nsupplied %lu\nmost %lu\nreturned %lu\n"
+		      "locks %lu\nfailed %lu\nloaded %lu\nstored %lu\n",
+		      coh_clients (p->coh), p->count.requests, p->count.unlocks, p->count.supplied,
+		      p->count.most, p->count.returned, p->count.locks, p->count.failed,
+		      p->count.loaded, p->count.stored);
+  _pager_end (p);
+  return 0;
+}
+
+kern_return_t
+_pager_S_pager_detach (struct pager *p, mach_port_t control)
+{
+  if (! p)
+    return EOPNOTSUPP;
+  _pager_begin (p);
+  struct kernel *k = _pager_any_kernel (p, control);
+  if (k && k->by == p->from)
+    {
+      coh_terminated (p->coh, k->id);
+      _pager_remove_kernel (p, k, 0);
+    }
+  _pager_end (p);
+  let_go (control);
   return 0;
 }
 

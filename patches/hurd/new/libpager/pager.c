@@ -5,7 +5,6 @@
    SPDX-License-Identifier: GPL-2.0-or-later  */
 
 #include <errno.h>
-#include <mach/mach4.h>
 #include <mach/notify.h>
 #include <time.h>
 
@@ -24,11 +23,109 @@
 #define MAX_KERNELS 2048
 
 struct port_class *_pager_class;
+static struct port_class *readonly_class;
+
+static void readonly_clean (void *ro);
+static void readonly_dropweak (void *ro);
 
 static void __attribute__ ((constructor))
-make_class (void)
+make_classes (void)
 {
   _pager_class = ports_create_class (_pager_clean, _pager_real_dropweak);
+  readonly_class = ports_create_class (readonly_clean, readonly_dropweak);
+}
+
+/* Entrances.  */
+
+struct entrance *
+_pager_entrance_of_port (mach_port_t port)
+{
+  struct pager *p = ports_lookup_port (0, port, _pager_class);
+  struct readonly *ro = p ? 0 : ports_lookup_port (0, port, readonly_class);
+  return p ? &p->own : ro ? &ro->entrance : 0;
+}
+
+struct entrance *
+_pager_entrance_of_payload (uintptr_t payload)
+{
+  struct pager *p = ports_lookup_payload (0, payload, _pager_class);
+  struct readonly *ro = p ? 0 : ports_lookup_payload (0, payload, readonly_class);
+  return p ? &p->own : ro ? &ro->entrance : 0;
+}
+
+static struct pager *
+pager_by (struct entrance *by)
+{
+  struct pager *p = by ? by->pager : 0;
+  if (p && by != &p->own)
+    {
+      ports_port_ref (p);
+      ports_port_deref (by->port);
+    }
+  return p;
+}
+
+struct pager *
+_pager_of_port (mach_port_t port)
+{
+  return pager_by (_pager_entrance_of_port (port));
+}
+
+struct pager *
+_pager_of_payload (uintptr_t payload)
+{
+  return pager_by (_pager_entrance_of_payload (payload));
+}
+
+/* Of each pager's readonly.  Ports end with their pager's lock held or not.  */
+static pthread_mutex_t readonly_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* The entrance for reading, with a reference, or null; it is made if that is wanted.  */
+static struct readonly *
+readonly_of (struct pager *p, int make)
+{
+  struct port_bucket *bucket;
+  pthread_mutex_lock (&readonly_lock);
+  struct readonly *ro = p->readonly;
+  if (ro)
+    ports_port_ref (ro);
+  else if (make && (bucket = _pager_readonly_bucket (p)))
+    {
+      errno = ports_create_port (readonly_class, bucket, sizeof *ro, &ro);
+      if (errno)
+	ro = 0;
+      else
+	{
+	  ports_port_ref (p);
+	  ro->entrance = (struct entrance) { .port = &ro->port, .pager = p };
+	  ports_port_ref_weak (ro);
+	  p->readonly = ro;
+	}
+    }
+  pthread_mutex_unlock (&readonly_lock);
+  return ro;
+}
+
+/* Nobody has it any more but the pager; or somebody again, who is left with one that is
+   not handed out.  */
+static void
+readonly_dropweak (void *arg)
+{
+  struct readonly *ro = arg;
+  pthread_mutex_lock (&readonly_lock);
+  int handed_out = ro->entrance.pager->readonly == ro;
+  if (handed_out)
+    ro->entrance.pager->readonly = 0;
+  pthread_mutex_unlock (&readonly_lock);
+  if (handed_out)
+    ports_port_deref_weak (ro);
+}
+
+static void
+readonly_clean (void *arg)
+{
+  struct readonly *ro = arg;
+  ports_port_deref (ro->entrance.pager);
 }
 
 /* Data.  */
@@ -84,7 +181,7 @@ struct kernel *
 _pager_kernel (struct pager *p, mach_port_t control)
 {
   struct kernel *k = _pager_any_kernel (p, control);
-  return k && ! k->deaf ? k : 0;
+  return k && ! k->deaf && k->by == p->from ? k : 0;
 }
 
 static struct kernel *
@@ -105,7 +202,7 @@ free_message (struct message *m)
 }
 
 static void
-free_kernel (struct pager *p, struct kernel *k)
+free_kernel (struct kernel *k)
 {
   mach_port_t old = MACH_PORT_NULL;
   if (k->watched)
@@ -119,10 +216,10 @@ free_kernel (struct pager *p, struct kernel *k)
 	mach_port_deallocate (mach_task_self (), k->control);
       else if (old != MACH_PORT_DEAD)
 	mach_port_deallocate (mach_task_self (), old);
-      if (k->heard || p->dead)
-	ports_port_deref (p);	/* the caller has one, too */
+      if (k->heard || k->by->closed)
+	ports_port_deref (k->by->port);	/* the caller has one to the pager, too */
       else
-	p->late++;
+	k->by->late++;
     }
   kern_return_t (*end) (mach_port_t, mach_port_t)
     = k->terminated ? mach_port_destroy : mach_port_deallocate;
@@ -151,7 +248,7 @@ _pager_remove_kernel (struct pager *p, struct kernel *k, int terminated)
   p->dying -= k->dead;
   pthread_cond_broadcast (&p->wakeup);	/* who waits for its attributes */
   if (! k->sending)
-    free_kernel (p, k);
+    free_kernel (k);
 }
 
 /* Has a kernel that cannot be let in told so.  It is no client of the object's.  */
@@ -164,7 +261,7 @@ _pager_refuse_kernel (struct pager *p, mach_port_t control, mach_port_t name)
   k->deaf = 1;
   if (p->kernels.n >= MAX_KERNELS)
     {
-      free_kernel (p, k);
+      free_kernel (k);
       return;
     }
   vec_push (&p->kernels, k);
@@ -175,35 +272,38 @@ _pager_refuse_kernel (struct pager *p, mach_port_t control, mach_port_t name)
 
 /* The message has come that ends the watch over a kernel that is gone already.  */
 static void
-late (struct pager *p)
+late (struct entrance *by)
 {
-  if (! p->late)
+  if (! by->late)
     return;
-  p->late--;
-  ports_port_deref (p);		/* the message has a reference, too */
+  by->late--;
+  ports_port_deref (by->port);	/* the message has a reference, too */
 }
 
 void
-_pager_late (struct pager *p)
+_pager_late (struct entrance *by)
 {
-  pthread_mutex_lock (&p->lock);
-  late (p);
-  pthread_mutex_unlock (&p->lock);
+  pthread_mutex_lock (&by->pager->lock);
+  late (by);
+  pthread_mutex_unlock (&by->pager->lock);
 }
 
 /* A kernel is dead.  What it has said before is taken first.  */
 void
-_pager_dead_name (struct pager *p, mach_port_t name)
+_pager_dead_name (struct entrance *by, mach_port_t name)
 {
   mach_port_status_t status;
+  struct pager *p = by->pager;
   pthread_mutex_lock (&p->lock);
   struct kernel *k = _pager_any_kernel (p, name);
-  if (k)
+  if (k && k->by != by)
+    k = 0;			/* that is not true */
+  else if (k)
     k->heard = 1;
   else
-    late (p);
+    late (by);
   if (k && ! k->dead
-      && mach_port_get_receive_status (mach_task_self (), p->port.port_right, &status) == 0)
+      && mach_port_get_receive_status (mach_task_self (), by->port->port_right, &status) == 0)
     {
       k->dead = 1;
       k->last = status.mps_seqno + status.mps_msgcount - 1;
@@ -214,8 +314,9 @@ _pager_dead_name (struct pager *p, mach_port_t name)
 
 /* The message of that number has been taken, and all before it.  */
 void
-_pager_served (struct pager *p, mach_port_seqno_t number)
+_pager_served (struct entrance *by, mach_port_seqno_t number)
 {
+  struct pager *p = by->pager;
   pthread_mutex_lock (&p->lock);
   int dying = p->dying;
   pthread_mutex_unlock (&p->lock);
@@ -225,7 +326,7 @@ _pager_served (struct pager *p, mach_port_seqno_t number)
   for (size_t i = 0; i < p->kernels.n;)
     {
       struct kernel *k = p->kernels.v[i];
-      if (k->dead && (int) (number - k->last) >= 0)
+      if (k->dead && k->by == by && (int) (number - k->last) >= 0)
 	{
 	  coh_gone (p->coh, k->id);
 	  _pager_remove_kernel (p, k, 0);
@@ -270,8 +371,8 @@ tell_kernels (struct pager *p, int quickly)
       if (lasts (&m) && next_kernel (p, 0))
 	_pager_schedule (p, TASK_SEND);	/* the others do not wait for this one */
       mach_port_t control = k->control, reply = MACH_PORT_NULL;
-      if (! p->dead && (m.attributes_reply || m.a.reply))
-	reply = ports_get_send_right (p);
+      if ((m.attributes_reply || m.a.reply) && ! k->by->closed)
+	reply = ports_get_send_right (k->by->port);	/* behind what it has said before (K9) */
       pthread_mutex_unlock (&p->lock);
       error_t err = _pager_tell (control, &m, reply);
       pthread_mutex_lock (&p->lock);
@@ -296,7 +397,7 @@ tell_kernels (struct pager *p, int quickly)
 	}
       free_message (&m);
       if (k->gone)
-	free_kernel (p, k);
+	free_kernel (k);
       else if (k->deaf && ! k->out.n)
 	_pager_remove_kernel (p, k, 0);
     }
@@ -378,18 +479,39 @@ allow_write (struct pager *p, int64_t n)
   return err;
 }
 
+static int
+all_zero (vm_address_t page)
+{
+  const char *c = (const char *) page;
+  return c[0] == 0 && memcmp (c, c + 1, vm_page_size - 1) == 0;
+}
+
+/* What a page is that has been a hole, and may be written to, but has not been: the user would
+   take it from where it is to be.  */
+static error_t
+zero_page (vm_address_t *page)
+{
+  void *p = mmap (0, vm_page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  *page = (vm_address_t) p;
+  return p == MAP_FAILED ? ENOMEM : 0;
+}
+
 static void
 do_load (struct pager *p, int64_t n)
 {
   vm_address_t page = 0;
-  int locked = 0;
+  int locked = 0, zero = (mark_of (p, n) & (MARK_ZERO | MARK_LOCKED)) == MARK_ZERO;
   pthread_mutex_unlock (&p->lock);
-  error_t err = pager_read_page (p->upi, n * vm_page_size, &page, &locked);
+  error_t err = zero ? zero_page (&page) : pager_read_page (p->upi, n * vm_page_size, &page, &locked);
+  if (! err && locked)
+    zero = all_zero (page);
   pthread_mutex_lock (&p->lock);
   intptr_t mark = mark_of (p, n);
   int allowed = mark & MARK_ALLOWED;
-  mark &= ~(MARK_ALLOWED | MARK_LOCKED);
-  set_mark (p, n, ! err && locked ? mark | MARK_LOCKED : mark);
+  if (! err)
+    mark &= ~(MARK_LOCKED | MARK_ZERO);
+  mark &= ~MARK_ALLOWED;
+  set_mark (p, n, err ? mark : mark | (locked ? MARK_LOCKED : 0) | (zero ? MARK_ZERO : 0));
   struct datum *d = 0;
   if (! err)
     {
@@ -439,6 +561,8 @@ do_store (struct pager *p, struct job *j)
   for (size_t i = 0; i < j->n; i++)
     {
       set_error (p, j->first + i, errs[i]);
+      if (! errs[i])
+	set_mark (p, j->first + i, mark_of (p, j->first + i) & ~MARK_ZERO);
       coh_stored (p->coh, (struct coh_range) { j->first + i, 1 }, errs[i]);
     }
   free (errs);
@@ -464,7 +588,8 @@ do_evict (struct pager *p, int64_t n)
       set_mark (p, n, mark_of (p, n) & ~MARK_EVICTED);
       return;
     }
-  set_mark (p, n, 0);		/* what was wrong with it is no more */
+  /* What was wrong with it is no more, and the user will be asked for it again.  */
+  set_mark (p, n, mark_of (p, n) & MARK_LOCKED ? 0 : mark_of (p, n) & MARK_ZERO);
   pthread_mutex_unlock (&p->lock);
   pager_notify_evict (p->upi, n * vm_page_size);
   pthread_mutex_lock (&p->lock);
@@ -488,8 +613,10 @@ do_jobs (struct pager *p)
   p->storing = 1;
   while (p->jobs.n)
     {
-      struct job j = p->jobs.v[0];
+      struct job j = p->doing = p->jobs.v[0];
       vec_remove (&p->jobs, 0);
+      p->count.loaded += j.kind == JOB_LOAD ? j.n : 0;
+      p->count.stored += j.kind == JOB_STORE ? j.n : 0;
       switch (j.kind)
 	{
 	case JOB_LOAD:
@@ -509,6 +636,9 @@ do_jobs (struct pager *p)
 	  answered (p, j.token, j.err);
 	  break;
 	}
+      p->doing = (struct job) { .kind = JOB_ANSWER };
+      if (p->waiters)
+	pthread_cond_broadcast (&p->wakeup);
       _pager_after (p);
       /* What wants an answer from a kernel may keep its sender until the kernel has
 	 written pages back: that is not for this thread.  */
@@ -550,6 +680,10 @@ add_supplies (struct pager *p, struct kernel *k, struct coh_action *a)
       memset (m, 0, sizeof *m);
       m->a = *a;
       m->a.range = (struct coh_range) { a->range.first + i, n };
+      p->count.supplied += n;
+      k->supplied += n;
+      if (p->count.most < k->supplied)
+	p->count.most = k->supplied;
       m->a.data = must (malloc (n * sizeof *m->a.data));
       for (int64_t j = 0; j < n; j++)
 	{
@@ -557,7 +691,7 @@ add_supplies (struct pager *p, struct kernel *k, struct coh_action *a)
 	  if (! a->final)	/* else it is the message's alone */
 	    d[i + j]->refs++;
 	  set_mark (p, a->range.first + i + j,
-		    mark_of (p, a->range.first + i + j) & (MARK_LOCKED | MARK_EVICTED));
+		    mark_of (p, a->range.first + i + j) & (MARK_LOCKED | MARK_EVICTED | MARK_ZERO));
 	}
     }
 }
@@ -615,9 +749,11 @@ do_action (struct pager *p, struct coh_action *a)
     return;
   if (a->what == COH_TERMINATE || a->what == COH_CUT)
     k->deaf = 1;
+  p->count.locks += a->what == COH_LOCK;
+  p->count.failed += a->what == COH_FAIL ? a->range.n : 0;
   if (a->what == COH_FAIL)
     for (int64_t i = 0; i < a->range.n; i++)
-      if (mark_of (p, a->range.first + i) < MARK_ERROR)
+      if (a->err != COH_EREADONLY && mark_of (p, a->range.first + i) < MARK_ERROR)
 	set_error (p, a->range.first + i, a->err > 0 ? a->err : EIO);
   if (a->what == COH_LOCK && ! a->reply)	/* it may write now */
     set_mark (p, a->range.first, mark_of (p, a->range.first) & ~MARK_ALLOWED);
@@ -744,6 +880,7 @@ create (struct user_pager_info *upi, struct port_bucket *bucket, boolean_t may_c
   if (errno)
     return 0;
   memset ((char *) p + sizeof p->port, 0, sizeof *p - sizeof p->port);
+  p->own = (struct entrance) { .port = &p->port, .pager = p };
   p->upi = upi;
   p->requests = _pager_requests_of (bucket);
   p->notify_on_evict = notify_on_evict;
@@ -799,19 +936,23 @@ pager_get_port (struct pager *p)
   return ports_get_right (p);
 }
 
-/* A port of this kernel's, by which nobody can write.  */
+/* A send right of the port for reading, for whatever kernel: a proxy of ours would be of use
+   to this one only.  */
 mach_port_t
 pager_create_ro_port (struct pager *p)
 {
-  mach_port_t object = ports_get_right (p), proxy = MACH_PORT_NULL;
-  if (! MACH_PORT_VALID (object))
-    return MACH_PORT_NULL;
-  vm_offset_t offset = 0, start = 0;
-  vm_size_t length = ~(vm_size_t) 0;
-  errno = memory_object_create_proxy (mach_task_self (), VM_PROT_READ | VM_PROT_EXECUTE,
-				      &object, MACH_MSG_TYPE_MAKE_SEND, 1, &offset, 1, &start, 1,
-				      &length, 1, &proxy);
-  return errno ? MACH_PORT_NULL : proxy;
+  mach_port_t right = MACH_PORT_NULL;
+  pthread_mutex_lock (&p->lock);
+  struct readonly *ro = p->own.closed ? 0 : readonly_of (p, 1);
+  if (ro)
+    {
+      right = ports_get_send_right (ro);
+      ports_port_deref (ro);	/* the right has one */
+    }
+  else if (p->own.closed)
+    errno = EIO;
+  pthread_mutex_unlock (&p->lock);
+  return right;
 }
 
 static struct timespec
@@ -824,6 +965,38 @@ from_now (coh_tick ms)
 }
 
 enum call { SYNC, RETURN, FLUSH, CLOSE };
+
+/* The user is to be asked again what is in pages.  */
+static void
+forget_zeros (struct pager *p, struct coh_range r)
+{
+  VEC (int64_t) zeros = { 0 };
+  for (size_t i = 0; i < p->marks.room; i++)
+    if (((intptr_t) p->marks.v[i].value & MARK_ZERO) && p->marks.v[i].key >= r.first
+	&& p->marks.v[i].key - r.first < r.n)
+      vec_push (&zeros, p->marks.v[i].key);
+  for (size_t i = 0; i < zeros.n; i++)
+    set_mark (p, zeros.v[i], mark_of (p, zeros.v[i]) & ~MARK_ZERO);
+  vec_free (&zeros);
+}
+
+/* Whether pages are being read, or asked for leave to write to.  That may be for nobody any
+   more: what was wanted has come from a kernel.  */
+static int
+reads (const struct job *j, struct coh_range r)
+{
+  return (j->kind == JOB_LOAD || j->kind == JOB_RESERVE) && j->first - r.first < r.n
+	 && r.first < j->first + (int64_t) j->n;
+}
+
+static int
+being_read (struct pager *p, struct coh_range r)
+{
+  int yes = reads (&p->doing, r);
+  for (size_t i = 0; i < p->jobs.n && ! yes; i++)
+    yes = reads (&p->jobs.v[i], r);
+  return yes;
+}
 
 static void
 call (struct pager *p, enum call what, struct coh_range r, int wait)
@@ -859,13 +1032,15 @@ call (struct pager *p, enum call what, struct coh_range r, int wait)
   _pager_after (p);
   if (wait)
     {
-      while (! w.done)
+      while (! w.done || (what == FLUSH && being_read (p, r)))
 	pthread_cond_wait (&p->wakeup, &p->lock);
       struct waiter **link = &p->waiters;
       while (*link != &w)
 	link = &(*link)->next;
       *link = w.next;
     }
+  if (what == FLUSH)
+    forget_zeros (p, r);
   pthread_mutex_unlock (&p->lock);
 }
 
@@ -913,6 +1088,17 @@ pager_flush_some (struct pager *p, vm_address_t start, vm_size_t length, int wai
   call (p, FLUSH, pages (start, length), wait);
 }
 
+/* No messages come by it any more.  */
+static void
+end_messages (struct entrance *by)
+{
+  ports_destroy_right (by->port);
+  pthread_mutex_lock (&by->pager->lock);
+  while (by->late)
+    late (by);
+  pthread_mutex_unlock (&by->pager->lock);
+}
+
 void
 pager_shutdown (struct pager *p)
 {
@@ -922,17 +1108,18 @@ pager_shutdown (struct pager *p)
   pthread_mutex_lock (&p->lock);
   while (p->kernels.n && pthread_cond_timedwait (&p->wakeup, &p->lock, &until) != ETIMEDOUT)
     ;
-  int was_dead = p->dead;
-  p->dead = 1;
+  int was_closed = p->own.closed;
+  struct readonly *ro = readonly_of (p, 0);
+  p->own.closed = 1;
+  if (ro)
+    ro->entrance.closed = 1;
   pthread_mutex_unlock (&p->lock);
-  if (was_dead)
-    return;
-  ports_destroy_right (p);
-  /* No messages come any more.  */
-  pthread_mutex_lock (&p->lock);
-  while (p->late)
-    late (p);
-  pthread_mutex_unlock (&p->lock);
+  if (! was_closed)
+    end_messages (&p->own);
+  if (! was_closed && ro)
+    end_messages (&ro->entrance);
+  if (ro)
+    ports_port_deref (ro);
 }
 
 void

@@ -39,23 +39,44 @@ struct message
   int attributes_reply;		/* change_completed is wanted */
 };
 
+/* A port by which kernels come: the pager's own, or that for reading only.  Whoever has a
+   reference to the port has one to the pager.  */
+struct entrance
+{
+  struct port_info *port;
+  struct pager *pager;
+  int late;			/* watches over kernels that are gone, whose messages come yet */
+  uint8_t closed;		/* the port is gone */
+};
+
+/* The port for reading only.  Nobody who has come by it is let write (S2).  It is another
+   object to a kernel that has the pager's own port, too.  It has a reference to the pager,
+   and the pager a weak one to it.  */
+struct readonly
+{
+  struct port_info port;	/* first: it is a port */
+  struct entrance entrance;
+};
+
 /* A kernel that uses the object.  */
 struct kernel
 {
   coh_client id;
+  struct entrance *by;
   mach_port_t control, name;
   VEC (struct message) out;
   uint8_t deaf;			/* it is not heard any more, and gone after the last message */
   uint8_t gone;
   uint8_t terminated;		/* control and name are receive rights */
   uint8_t sending;
-  uint8_t watched;		/* a notice of its death comes, for which the pager stays */
+  uint8_t watched;		/* a notice of its death comes, for which the entrance stays */
   uint8_t heard;		/* the notice has come */
   uint8_t dead;			/* it is, and its last message is */
   mach_port_seqno_t last;
   uint8_t slow;			/* its queue is full; since: */
   coh_tick since;
   int attributes;		/* answers to change_attributes that have not come */
+  unsigned long supplied;	/* pages */
 };
 
 enum job_kind { JOB_LOAD, JOB_STORE, JOB_RESERVE, JOB_EVICT, JOB_ANSWER };
@@ -100,7 +121,9 @@ enum
   MARK_LOCKED = 1,		/* the user wants to be asked before it is written to */
   MARK_ALLOWED = 2,		/* somebody will write to it when it has been read */
   MARK_EVICTED = 4,		/* the user is told as soon as nobody has it */
-  MARK_ERROR = 8		/* the error, times this */
+  MARK_ZERO = 8,		/* it is a hole: when the user has been asked, its store has something
+				   else, until it has been written */
+  MARK_ERROR = 16		/* the error, times this */
 };
 #define MAX_MARKS 65536
 
@@ -120,15 +143,22 @@ struct pager
   struct waiter *waiters;
   VEC (struct kernel *) kernels;
   VEC (struct job) jobs;
-  uint8_t storing;		/* somebody is at it */
-  uint8_t shut, dead;		/* closed; and its port is gone */
+  uint8_t storing;		/* somebody is at it: */
+  struct job doing;
+  uint8_t shut;			/* closed */
   uint8_t own_upi;
   int dying;			/* kernels that are dead */
-  int late;			/* watches over kernels that are gone, whose messages come yet */
+  struct entrance own;
+  struct entrance *from;	/* of the message that is taken now; the one who takes it sets it */
+  struct readonly *readonly;	/* that is handed out, under a lock of its own */
   struct pager_task tasks[4];
   /* Of the bucket's, and under its lock.  */
   struct incoming *in, **in_tail;
   uint8_t receiving;
+  struct
+  {
+    unsigned long requests, unlocks, supplied, most, returned, locks, failed, loaded, stored;
+  } count;			/* for pager_info: pages, but for locks; most: of one kernel */
   struct map marks;
   VEC (int64_t) evicted;	/* pages with that mark */
   VEC (struct job) answers;	/* when the user has been told of those */
@@ -142,18 +172,17 @@ typedef struct pager *pager_t;
 
 extern struct port_class *_pager_class;
 
-/* The pagers that messages are for, and the end of looking at them.  */
-static inline struct pager *
-_pager_of_port (mach_port_t port)
-{
-  return ports_lookup_port (0, port, _pager_class);
-}
+/* What pager_info says.  */
+typedef char pager_text_t[512];
 
-static inline struct pager *
-_pager_of_payload (uintptr_t payload)
-{
-  return ports_lookup_payload (0, payload, _pager_class);
-}
+/* The entrances that messages come by, with a reference to the port.  */
+struct entrance *_pager_entrance_of_port (mach_port_t port);
+struct entrance *_pager_entrance_of_payload (uintptr_t payload);
+
+/* The pagers that messages are for, and the end of looking at them.  The messages themselves
+   have references meanwhile.  */
+struct pager *_pager_of_port (mach_port_t port);
+struct pager *_pager_of_payload (uintptr_t payload);
 
 static inline void
 _pager_done (struct pager *p)
@@ -171,9 +200,9 @@ void _pager_remove_kernel (struct pager *p, struct kernel *k, int terminated);
 struct kernel *_pager_kernel (struct pager *p, mach_port_t control);
 struct kernel *_pager_any_kernel (struct pager *p, mach_port_t control);	/* deaf as well */
 void _pager_refuse_kernel (struct pager *p, mach_port_t control, mach_port_t name);
-void _pager_dead_name (struct pager *p, mach_port_t name);
-void _pager_late (struct pager *p);
-void _pager_served (struct pager *p, mach_port_seqno_t number);
+void _pager_dead_name (struct entrance *by, mach_port_t name);
+void _pager_late (struct entrance *by);
+void _pager_served (struct entrance *by, mach_port_seqno_t number);
 
 /* What workers do.  */
 void _pager_receive (struct pager *p);
@@ -182,6 +211,7 @@ void _pager_store (struct pager *p);
 
 /* requests.c.  */
 struct pager_requests *_pager_requests_of (struct port_bucket *bucket);
+struct port_bucket *_pager_readonly_bucket (struct pager *p);
 void _pager_schedule (struct pager *p, enum task_kind kind);
 void _pager_watch (struct pager *p, coh_tick due);
 void _pager_unwatch (struct pager *p);

@@ -12,6 +12,7 @@
 
 #include "priv.h"
 #include "memory_object_S.h"
+#include "pager_info_S.h"
 #include "libports/notify_S.h"
 
 /* At first, and when so many wait: for a store, or for a kernel that has a page wired.  */
@@ -21,6 +22,9 @@
 struct pager_requests
 {
   struct port_bucket *bucket;
+  /* The ports for reading are not in that of the user's, who takes everything in it for a
+     pager.  A thread of their own receives for them.  */
+  struct port_bucket *readonly;
   struct pager_requests *next;
   pthread_mutex_t lock;
   pthread_cond_t work;		/* there is some */
@@ -44,6 +48,15 @@ _pager_requests_of (struct port_bucket *bucket)
     r = r->next;
   pthread_mutex_unlock (&all_lock);
   return r;
+}
+
+struct port_bucket *
+_pager_readonly_bucket (struct pager *p)
+{
+  struct pager_requests *r = p->requests ? p->requests : _pager_requests_of (p->port.bucket);
+  if (! r)
+    errno = EAGAIN;		/* there is nobody yet who would hear of it */
+  return r ? r->readonly : 0;
 }
 
 static void *worker (void *arg);
@@ -132,11 +145,13 @@ worker (void *arg)
   return 0;
 }
 
-/* A message for a pager, to which it has a reference.  */
+/* A message for a pager.  It has a reference to the port that it has come by, and so to the
+   pager.  */
 struct incoming
 {
   struct incoming *next;
-  mig_routine_t routine;	/* or null, for a notice of a death, and for nonsense */
+  struct entrance *by;
+  mig_routine_t routine;	/* or null, for notices, and for nonsense */
   mach_msg_header_t message[];
 };
 
@@ -144,36 +159,80 @@ struct incoming
    name is dead.  (Whether it has come by a send-once right cannot be seen: libports has
    put the payload where that was.)  */
 static void
-dead_name (struct pager *p, const mach_msg_header_t *in)
+dead_name (struct entrance *by, const mach_msg_header_t *in)
 {
   mach_port_t name = ((const mach_dead_name_notification_t *) in)->not_port;
   mach_port_type_t type;
   if (in->msgh_size >= sizeof (mach_dead_name_notification_t)
       && mach_port_type (mach_task_self (), name, &type) == 0
       && (type & MACH_PORT_TYPE_DEAD_NAME))
-    _pager_dead_name (p, name);
+    _pager_dead_name (by, name);
+}
+
+/* A notice that nobody has a right any more.  It is asked whether that is so: libports does the
+   same, but if somebody has one again it forgets that there is to be another notice, and the
+   pager stays for ever.  */
+static void
+no_senders (struct entrance *by)
+{
+  mach_port_t right = by->port->port_right, old = MACH_PORT_NULL;
+  mach_port_status_t status;
+  if (mach_port_get_receive_status (mach_task_self (), right, &status))
+    return;
+  if (! status.mps_srights)
+    ports_no_senders (by->port, status.mps_mscount);
+  else if (mach_port_request_notification (mach_task_self (), right, MACH_NOTIFY_NO_SENDERS,
+					   status.mps_mscount, right,
+					   MACH_MSG_TYPE_MAKE_SEND_ONCE, &old) == 0
+	   && MACH_PORT_VALID (old))
+    mach_port_deallocate (mach_task_self (), old);
+}
+
+/* The answer to a message, as long as nobody says otherwise.  */
+static void
+refuse (const mach_msg_header_t *in, mig_reply_header_t *out)
+{
+  memset (out, 0, sizeof *out);
+  out->Head.msgh_bits = MACH_MSGH_BITS (MACH_MSGH_BITS_REMOTE (in->msgh_bits), 0);
+  out->Head.msgh_size = sizeof *out;
+  out->Head.msgh_remote_port = in->msgh_remote_port;
+  out->Head.msgh_id = in->msgh_id + 100;
+  out->RetCodeType = (mach_msg_type_t) { .msgt_name = MACH_MSG_TYPE_INTEGER_32, .msgt_size = 32,
+					 .msgt_number = 1, .msgt_inline = 1 };
+  out->RetCode = MIG_BAD_ID;
 }
 
 static void
-serve (struct pager *p, struct incoming *m)
+serve (struct incoming *m)
 {
   mach_msg_header_t *in = m->message;
   if (! m->routine)
     {
       if (in->msgh_id == MACH_NOTIFY_DEAD_NAME)
-	dead_name (p, in);
+	dead_name (m->by, in);
       else if (in->msgh_id == MACH_NOTIFY_SEND_ONCE)
-	_pager_late (p);
-      else
-	mach_msg_destroy (in);
+	_pager_late (m->by);
+      else if (in->msgh_id == MACH_NOTIFY_NO_SENDERS)
+	no_senders (m->by);
+      mach_msg_destroy (in);	/* there are rights in it only if it is none of those */
       return;
     }
-  mig_reply_header_t out = { .RetCode = MIG_NO_REPLY };
-  (*m->routine) (in, &out.Head);
-  if (out.RetCode && out.RetCode != MIG_NO_REPLY)
-    mach_msg_destroy (in);
-  else if (MACH_PORT_VALID (in->msgh_remote_port))	/* nobody answers */
-    mach_port_deallocate (mach_task_self (), in->msgh_remote_port);
+  struct { mig_reply_header_t head; char more[1024]; } out;
+  refuse (in, &out.head);
+  (*m->routine) (in, &out.head.Head);
+  mach_port_t reply = in->msgh_remote_port;
+  if (out.head.RetCode && out.head.RetCode != MIG_NO_REPLY)
+    {
+      in->msgh_remote_port = MACH_PORT_NULL;
+      mach_msg_destroy (in);
+    }
+  if (! MACH_PORT_VALID (reply))
+    return;
+  if (out.head.RetCode == MIG_NO_REPLY)	/* nobody answers */
+    mach_port_deallocate (mach_task_self (), reply);
+  else if (mach_msg (&out.head.Head, MACH_SEND_MSG | MACH_SEND_TIMEOUT, out.head.Head.msgh_size, 0,
+		     MACH_PORT_NULL, 0, MACH_PORT_NULL))
+    mach_msg_destroy (&out.head.Head);
 }
 
 /* Takes the messages of a pager that have come, unless somebody is at it.  */
@@ -192,10 +251,11 @@ _pager_receive (struct pager *p)
 	  if (! p->in)
 	    p->in_tail = &p->in;
 	  pthread_mutex_unlock (&r->lock);
-	  serve (p, m);
-	  _pager_served (p, m->message->msgh_seqno);
+	  p->from = m->by;
+	  serve (m);
+	  _pager_served (m->by, m->message->msgh_seqno);
+	  ports_port_deref (m->by->port);
 	  free (m);
-	  ports_port_deref (p);
 	  pthread_mutex_lock (&r->lock);
 	}
       p->receiving = 0;
@@ -204,21 +264,8 @@ _pager_receive (struct pager *p)
 }
 
 static __thread struct pager_requests *mine;
+static __thread struct port_bucket *heard;
 static __thread struct ports_thread online;
-
-/* The answer to a message that nobody knows.  */
-static void
-refuse (const mach_msg_header_t *in, mig_reply_header_t *out)
-{
-  memset (out, 0, sizeof *out);
-  out->Head.msgh_bits = MACH_MSGH_BITS (MACH_MSGH_BITS_REMOTE (in->msgh_bits), 0);
-  out->Head.msgh_size = sizeof *out;
-  out->Head.msgh_remote_port = in->msgh_remote_port;
-  out->Head.msgh_id = in->msgh_id + 100;
-  out->RetCodeType = (mach_msg_type_t) { .msgt_name = MACH_MSG_TYPE_INTEGER_32, .msgt_size = 32,
-					 .msgt_number = 1, .msgt_inline = 1 };
-  out->RetCode = MIG_BAD_ID;
-}
 
 /* Puts a message into its pager's queue.  libports' own loop has a reference to the port
    until after this returns, and would drop the last one now and then.  */
@@ -227,13 +274,13 @@ take (mach_msg_header_t *in, mach_msg_header_t *out)
 {
   struct pager_requests *r = mine;
   mig_routine_t routine = _pager_memory_object_server_routine (in);
-  if (! routine && in->msgh_id != MACH_NOTIFY_DEAD_NAME && in->msgh_id != MACH_NOTIFY_SEND_ONCE)
-    routine = ports_notify_server_routine (in);
-  struct pager *p = (MACH_MSGH_BITS_LOCAL (in->msgh_bits) == MACH_MSG_TYPE_PROTECTED_PAYLOAD
-		     ? _pager_of_payload (in->msgh_protected_payload)
-		     : _pager_of_port (in->msgh_local_port));
+  if (! routine)
+    routine = _pager_pager_info_server_routine (in);
+  struct entrance *by = (MACH_MSGH_BITS_LOCAL (in->msgh_bits) == MACH_MSG_TYPE_PROTECTED_PAYLOAD
+			 ? _pager_entrance_of_payload (in->msgh_protected_payload)
+			 : _pager_entrance_of_port (in->msgh_local_port));
   refuse (in, (mig_reply_header_t *) out);
-  if (! p)
+  if (! by)
     {
       if (! routine)
 	routine = ports_notify_server_routine (in);
@@ -243,14 +290,16 @@ take (mach_msg_header_t *in, mach_msg_header_t *out)
     }
   struct incoming *m = must (malloc (sizeof *m + in->msgh_size));
   m->next = 0;
+  m->by = by;
   m->routine = routine;
   memcpy (m->message, in, in->msgh_size);
+  struct pager *p = by->pager;
   pthread_mutex_lock (&r->lock);
   if (! p->requests)
     p->requests = r;
   *p->in_tail = m;
   p->in_tail = &m->next;
-  ports_port_ref (p);		/* the task's; that of P is the message's now */
+  ports_port_ref (p);		/* the task's; that of the port is the message's now */
   add_task (r, p, TASK_RECEIVE);
   pthread_mutex_unlock (&r->lock);
   ((mig_reply_header_t *) out)->RetCode = MIG_NO_REPLY;
@@ -261,20 +310,32 @@ static int
 demuxer (mach_msg_header_t *in, mach_msg_header_t *out)
 {
   int known = take (in, out);
-  _ports_thread_quiescent (&mine->bucket->threadpool, &online);
+  _ports_thread_quiescent (&heard->threadpool, &online);
   return known;
 }
 
 static void *
-receiver (void *arg)
+receive (struct pager_requests *r, struct port_bucket *bucket)
 {
-  struct pager_requests *r = arg;
   pthread_setname_np (pthread_self (), "pager");
   mine = r;
-  _ports_thread_online (&r->bucket->threadpool, &online);
+  heard = bucket;
+  _ports_thread_online (&bucket->threadpool, &online);
   for (;;)
-    mach_msg_server_timeout (demuxer, 0, r->bucket->portset, 0, 0);
+    mach_msg_server_timeout (demuxer, 0, bucket->portset, 0, 0);
   return 0;
+}
+
+static void *
+receiver (void *r)
+{
+  return receive (r, ((struct pager_requests *) r)->bucket);
+}
+
+static void *
+readonly_receiver (void *r)
+{
+  return receive (r, ((struct pager_requests *) r)->readonly);
 }
 
 error_t
@@ -294,7 +355,8 @@ pager_start_workers (struct port_bucket *bucket, struct pager_requests **request
   pthread_mutex_init (&r->lock, 0);
   pthread_cond_init (&r->work, 0);
   pthread_cond_init (&r->quiet, 0);
-  error_t err = begin_thread (worker, r);
+  r->readonly = ports_create_bucket ();
+  error_t err = r->readonly ? begin_thread (worker, r) : errno;
   if (err)
     {
       free (r);
@@ -313,6 +375,8 @@ pager_start_workers (struct port_bucket *bucket, struct pager_requests **request
       pthread_mutex_unlock (&r->lock);
     }
   err = begin_thread (receiver, r);
+  if (! err)
+    err = begin_thread (readonly_receiver, r);
   if (! err)
     *requests = r;
   return err;
