@@ -869,6 +869,8 @@ type Stats struct {
 	Stored   uint64 // pages of the store
 	Waited   uint64 // messages to kernels that found a full queue
 	Ignored  uint64 // messages that were no client's
+	Early    uint64 // pages that those who are clients now had asked to write to, and were called back before
+	Hold     uint64 // the longest minimum hold of them at present, in ms
 	Each     []ClientStats
 }
 
@@ -893,6 +895,9 @@ func (o *Object) Stats() Stats {
 	for _, c := range o.clients {
 		s.Most = max(s.Most, c.supplied)
 		s.Each = append(s.Each, ClientStats{c.control, c.port.readOnly, c.supplied})
+		early, least := o.core.Early(c.id)
+		s.Early += early
+		s.Hold = max(s.Hold, uint64(least))
 	}
 	return s
 }
@@ -906,7 +911,7 @@ func (s Stats) String() string {
 	}{
 		{"clients", uint64(s.Clients)}, {"requests", s.Requests}, {"unlocks", s.Unlocks}, {"supplied", s.Supplied}, {"most", s.Most},
 		{"returned", s.Returned}, {"locks", s.Locks}, {"taken", s.Taken}, {"failed", s.Failed}, {"cut", s.Cut}, {"lost", s.Lost}, {"loaded", s.Loaded},
-		{"stored", s.Stored}, {"waited", s.Waited}, {"ignored", s.Ignored},
+		{"stored", s.Stored}, {"waited", s.Waited}, {"ignored", s.Ignored}, {"early", s.Early}, {"hold_ms", s.Hold},
 	} {
 		fmt.Fprintf(&b, "%s %d\n", x.name, x.n)
 	}

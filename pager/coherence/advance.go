@@ -226,7 +226,7 @@ func (o *Object) stamp(p *page, c *client, ack bool) {
 		o.arriving = append(o.arriving, g)
 		o.holds[p.n] = hold{g.until, c.id}
 	default:
-		o.keep(p.n, o.least)
+		o.keep(p.n, c.least)
 	}
 }
 
@@ -248,15 +248,25 @@ func (o *Object) keep(n int64, time Tick) {
 }
 
 // used says whether a page that was called back from who had asked to write to it, for
-// another, had been changed: if not, it was there for too short a time.
-func (o *Object) used(changed bool) {
+// another, had been changed: if not, it was there for too short a time for that client.
+func (o *Object) used(c *client, changed bool) {
 	switch {
 	case !o.config.Acks:
 	case changed:
-		o.least = max(o.config.Hold, o.least-max(1, o.least/32))
+		c.least = max(o.config.Hold, c.least-max(1, c.least/8))
 	default:
-		o.least = min(2*o.least, 50*o.config.Hold)
+		c.early++
+		c.least = min(2*c.least, 50*o.config.Hold)
 	}
+}
+
+// Early returns how often a page was called back from a client that had asked to write to
+// it, and had not, and the minimum hold of its pages at present.
+func (o *Object) Early(id Client) (n uint64, least Tick) {
+	if c := o.clients[id]; c != nil {
+		return c.early, c.least
+	}
+	return 0, 0
 }
 
 // deposit makes data what is in a page.

@@ -48,12 +48,12 @@ func (o *Object) Dump() string {
 	}
 	fmt.Fprintf(&b, "pages %d", o.pages)
 	flag(o.closing, "closing")
-	flag(o.least > o.config.Hold, "least %d", o.least)
 	b.WriteByte('\n')
 	for _, id := range slices.Sorted(maps.Keys(o.clients)) {
 		c := o.clients[id]
 		fmt.Fprintf(&b, "client %d", id)
 		flag(c.readOnly, "read-only")
+		flag(c.least > o.config.Hold, "least %d", c.least)
 		flag(c.expect >= 0 && o.config.ReadAhead > 1, "expects %d after %d", c.expect, c.window)
 		for _, l := range c.locks {
 			fmt.Fprintf(&b, " %v(%v)", l.kind, l.r)

@@ -28,7 +28,6 @@ type Object struct {
 	recent    []grant // those whose minimum hold is not over, oldest first
 	arriving  []grant // those that have not been said to have arrived, oldest first
 	holds     map[int64]hold
-	least     Tick // the minimum hold at present
 
 	actions  []Action
 	discards []Data
@@ -65,7 +64,7 @@ func New(c Config) *Object {
 	c.Limits.Clients = min(c.Limits.Clients, maxClients)
 	return &Object{
 		config: c, pages: c.Pages, clients: make(map[Client]*client), holdings: newHoldings(),
-		active: make(map[int64]*page), holds: make(map[int64]hold), least: c.Hold,
+		active: make(map[int64]*page), holds: make(map[int64]hold),
 	}
 }
 
@@ -240,7 +239,7 @@ func (o *Object) Attach(readOnly bool) (Client, error) {
 		return 0, ErrLimit
 	}
 	o.next++
-	c := &client{id: o.next, readOnly: readOnly, expect: -1}
+	c := &client{id: o.next, readOnly: readOnly, expect: -1, least: o.config.Hold}
 	c.slot = slices.Index(o.slots, nil)
 	if c.slot < 0 {
 		c.slot = len(o.slots)
@@ -493,7 +492,7 @@ func (o *Object) arrived(c *client, r Range, taken int64, doubt bool) {
 		if h, ok := o.holds[n]; ok && h.waits == c.id { // P2
 			// A recall takes about as long to get there as this has taken.
 			took := o.now - (h.until - o.config.Arrival)
-			if o.keep(n, o.least-took); p != nil && took >= o.least {
+			if o.keep(n, c.least-took); p != nil && took >= c.least {
 				o.touch(p)
 				p.held = false
 			}
@@ -659,7 +658,7 @@ func (o *Object) LockCompleted(id Client, r Range) {
 			continue
 		}
 		if holds && h&holdsWrite != 0 && l.kind != lockDiscard && l.r.N == 1 && len(p.queue) > 0 {
-			o.used(l.dirty)
+			o.used(c, l.dirty)
 		}
 		if holds {
 			switch l.kind {

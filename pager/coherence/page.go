@@ -8,6 +8,8 @@ type client struct {
 	slot     int
 	readOnly bool
 	pages    int     // that it holds
+	least    Tick    // the minimum hold of its pages at present
+	early    uint64  // pages that were called back before it had used them
 	waiting  int     // entries of queues
 	locks    []*lock // that it has not answered, in the order they were sent
 	coming   []coming
