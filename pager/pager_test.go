@@ -463,6 +463,7 @@ func TestHold(t *testing.T) {
 	var yields atomic.Int32
 	w := newWorld(t, PageSize, func(c *Config, o *ObjectConfig) {
 		c.Yield = func() { yields.Add(1) }
+		c.Answer = 1000 * time.Hour // the clock is put forward with each hold
 		o.Hold = time.Hour
 	})
 	kernels := []*fakeKernel{w.kernel(false), w.kernel(false)}
