@@ -428,7 +428,7 @@ func (j *Job) snapshot(ctx context.Context) error {
 // installFiles puts each file in its place at once: what is mapped by who runs it stays.
 func (j *Job) installFiles(ctx context.Context) error {
 	for _, p := range sorted(j.state.Files) {
-		if _, err := j.run(ctx, fmt.Sprintf("f=%s\ncp $W/out$f $R$f.hurdlab-new\nchmod 755 $R$f.hurdlab-new\nmv -f $R$f.hurdlab-new $R$f", quote(p))); err != nil {
+		if _, err := j.run(ctx, fmt.Sprintf("f=%s\nmkdir -p $R%s\ncp $W/out$f $R$f.hurdlab-new\nchmod 755 $R$f.hurdlab-new\nmv -f $R$f.hurdlab-new $R$f", quote(p), quote(path.Dir(p)))); err != nil {
 			return err
 		}
 	}

@@ -274,7 +274,7 @@ func (n *fakeNode) run(j *Job, cut int) error {
 // outcome is all that there is to see of how it ended.
 func (n *fakeNode) outcome() map[string]string {
 	m := make(map[string]string)
-	for _, name := range []string{"root/hurd/ext2fs.static", "root/running", "root/var/lib/dpkg/hurd.version", "image", "state.json"} {
+	for _, name := range []string{"root/hurd/ext2fs.static", "root/running", "root/var/lib/dpkg/hurd.version", "root/share/msgids/hurd.msgids", "image", "state.json"} {
 		b, err := os.ReadFile(n.path(name))
 		if err != nil {
 			b = []byte("none")
@@ -326,7 +326,10 @@ func TestInterrupted(t *testing.T) {
 		t.Skip("it takes a while")
 	}
 	servers := t.TempDir()
-	if err := errors.Join(os.Mkdir(servers+"/hurd", 0o755), os.WriteFile(servers+"/hurd/ext2fs.static", []byte("built elsewhere\n"), 0o755)); err != nil {
+	if err := errors.Join(
+		os.Mkdir(servers+"/hurd", 0o755), os.WriteFile(servers+"/hurd/ext2fs.static", []byte("built elsewhere\n"), 0o755),
+		os.MkdirAll(servers+"/share/msgids", 0o755), os.WriteFile(servers+"/share/msgids/hurd.msgids", []byte("that the node has no directory for\n"), 0o644),
+	); err != nil {
 		t.Fatal(err)
 	}
 	for name, set := range map[string]func(*Job){
@@ -351,6 +354,9 @@ func TestInterrupted(t *testing.T) {
 				return j
 			}
 			wantErr := whole.run(job(whole), 0)
+			if (wantErr != nil) != strings.HasPrefix(name, "does not") {
+				t.Fatal(wantErr)
+			}
 			want := whole.outcome()
 			b, err := os.ReadFile(whole.path("count"))
 			if err != nil {
