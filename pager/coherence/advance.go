@@ -199,6 +199,9 @@ func (o *Object) lock(kind lockKind, c *client, pages ...*page) {
 		if o.config.Order == Weak { // W2
 			a.Return = ReturnAll
 		}
+		if h, ok := o.holdings.at(pages[0].n).of(c); ok {
+			l.writer = h&holdsWrite != 0
+		}
 		o.await(l)
 		for _, p := range pages[:k] {
 			p.locks = append(p.locks, l)

@@ -657,7 +657,7 @@ func (o *Object) LockCompleted(id Client, r Range) {
 			l.missing++
 			continue
 		}
-		if holds && h&holdsWrite != 0 && l.kind != lockDiscard && l.r.N == 1 && len(p.queue) > 0 {
+		if l.writer && l.kind != lockDiscard && l.r.N == 1 && len(p.queue) > 0 {
 			o.used(c, l.dirty)
 		}
 		if holds {

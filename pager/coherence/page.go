@@ -99,11 +99,12 @@ const (
 
 // A lock is a Lock that has not been answered.
 type lock struct {
-	c     *client
-	r     Range
-	kind  lockKind
-	dirty bool // what was changed has been returned
-	fence bool // until it is answered, what the client asks for is in doubt (G6)
+	c      *client
+	r      Range
+	kind   lockKind
+	writer bool // c could write to the page when it was sent
+	dirty  bool // what was changed has been returned
+	fence  bool // until it is answered, what the client asks for is in doubt (G6)
 	// Weak only: the answer has come, but not all pages (W2).
 	answered bool
 	missing  int
