@@ -70,7 +70,7 @@ type Result struct {
 	Write4 float64 `json:"write_two"`
 }
 
-var only = flag.String("only", "", "measure only `what`: call, eight, read, write; or load, calls with eight under way and nothing else, to be profiled")
+var only = flag.String("only", "", "measure only `what`: call, eight, read, write; or one or load, calls one at a time or eight and nothing else, to be profiled")
 
 func main() {
 	calls := flag.Int("calls", 400, "`calls` to measure")
@@ -141,9 +141,9 @@ func measure(ctx context.Context, file, tcp string, calls int, bytes int64) (*Re
 			return nil, err
 		}
 	}
-	if *only == "load" {
+	if n := map[string]int{"one": 1, "load": under}[*only]; n > 0 {
 		call := func() error { _, err := proto.IOGetOpenmodes(ctx, p); return err }
-		r.Calls, err = rate(slices.Repeat([]func() error{call}, under), calls)
+		r.Calls, err = rate(slices.Repeat([]func() error{call}, n), calls)
 		return r, err
 	}
 	if bytes == 0 || !measures("read") && !measures("write") {
