@@ -256,7 +256,7 @@ func (o *Object) used(c *client, changed bool) {
 	switch {
 	case !o.config.Acks:
 	case changed:
-		c.least = max(o.config.Hold, c.least-max(1, c.least/8))
+		c.least = max(o.config.Hold, c.least-max(1, c.least/32))
 	default:
 		c.early++
 		c.least = min(2*c.least, 50*o.config.Hold)
