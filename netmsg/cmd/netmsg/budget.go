@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 
 	"hurdlab/mach"
+	"hurdlab/mach/vmem"
 )
 
 // A limits is how much memory netmsg may take, in bytes.
@@ -22,6 +23,8 @@ func budget() (limits, error) {
 	}
 	all := int(min(uint64(s.Free+s.Active+s.Inactive+s.Wired)*uint64(s.PageSize), 1<<30))
 	debug.SetGCPercent(50)
-	debug.SetMemoryLimit(int64(max(all/16, 8<<20)))
+	heap := max(all/16, 8<<20)
+	debug.SetMemoryLimit(int64(heap))
+	vmem.ReserveHeap(heap) // or it would end when programs leave little memory
 	return limits{queue: min(max(all/16, 4<<20), 64<<20), keep: min(all/128, 4<<20)}, nil
 }
