@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -32,6 +33,9 @@ const (
 	idDirLookup = 20018
 	// maxRoots bounds what is known of exports.
 	maxRoots = 256
+	// sendTurns is how often who has said something lets others run until it is written: as
+	// often as the session does, which gathers what is said, and some more.
+	sendTurns = 8
 	// maxName is the longest name that a message of the Hurd has room for.
 	maxName = 1023
 )
@@ -104,8 +108,11 @@ func (f *firstLookup) DirLookup(ctx context.Context, name string, flags, mode in
 		return 0, "", mach.Null, proto.EIO
 	}
 	if flags&proto.O_EXEC != 0 {
-		// When the question is on its way, and there is nothing else to do.
+		// When the question has been given to the network server, and that has sent it.
 		go func() {
+			for range sendTurns {
+				runtime.Gosched()
+			}
 			mach.Yield()
 			r.n.exec.ahead(context.WithoutCancel(ctx), r.n.proc)
 		}()
