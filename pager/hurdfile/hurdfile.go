@@ -6,9 +6,10 @@
 //
 // All who map the file through the pager see one file, as do those who read and write
 // it through the pager. Who reads, writes or maps the file at its own server is not
-// told of what kernels have changed until that is written back (when somebody syncs,
-// when another kernel wants the page, when it is not mapped any more); and what is
-// changed there is seen by kernels that have not got the page yet.
+// told of what kernels have changed until that is written back (by msync, when another
+// kernel wants the page, when it is not mapped any more; not by fsync, which only the
+// file's server hears of); and what is changed there is seen by kernels that have not
+// got the page yet.
 //
 // # Place in the house
 //

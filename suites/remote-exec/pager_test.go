@@ -138,7 +138,9 @@ var _ = Describe("a file that several nodes map", Ordered, func() {
 		AddReportEntry("readers", fmt.Sprintf("%d readers on %d nodes, %d pages: %v", len(readers), kernels, pages, info))
 		// A kernel may part with a page, and ask again.
 		Expect(info["most"]).To(BeNumerically("~", pages, 4))
-		Expect(info["supplied"]).To(BeNumerically("~", kernels*pages, 4*kernels))
+		// Its server may have it mapped itself, as one more, by which the file was written.
+		Expect(info["supplied"]).To(SatisfyAny(
+			BeNumerically("~", kernels*pages, 4*kernels), BeNumerically("~", (kernels+1)*pages, 4*kernels)))
 	}, SpecTimeout(5*time.Minute))
 
 	It("is cut while it is mapped: what is beyond the end is an exception, on each node", func(ctx SpecContext) {
@@ -166,6 +168,7 @@ var _ = Describe("a file that several nodes map", Ordered, func() {
 	}, SpecTimeout(3*time.Minute))
 
 	It("outlives a node that has changed it: what was not written is lost, and the others go on", func(ctx SpecContext) {
+		needMany(ctx) // who syncs is at the file's server, which knows nothing of netmsg's pager otherwise
 		on(ctx, 2, "pagebench make -size 8192 /tmp/death")
 		a, b := mapOn(ctx, 1, "/tmp/death"), mapOn(ctx, 3, "/tmp/death")
 		Expect(a.say(ctx, "set 0 41")).To(Equal("ok"))
