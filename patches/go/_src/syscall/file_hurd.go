@@ -218,6 +218,15 @@ func (o *portObject) close() {
 	portDeallocate(o.name())
 }
 
+// ioMax is how many bytes one call reads or writes: more of a file, whose server may
+// be far away. What is not known yet to be a pipe may be one, which does in part.
+func (o *portObject) ioMax() int {
+	if kind := o.kind.Load(); o.sock.Load() != nil || kind != 0 && kind != S_IFREG {
+		return ioMax
+	}
+	return fileMax
+}
+
 func (o *portObject) read(p []byte, stop *stopFlag) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -234,7 +243,7 @@ func (o *portObject) read(p []byte, stop *stopFlag) (int, error) {
 	for {
 		c, err := o.perform(0, stop, _io_read, func(m *message) {
 			m.putInt64(-1) // at the file pointer
-			m.putWord(uintptr(min(len(p), ioMax)))
+			m.putWord(uintptr(min(len(p), o.ioMax())))
 		})
 		if err == nil {
 			n := o.takeData(&c.message, p)
@@ -276,7 +285,7 @@ func (o *portObject) write(p []byte, stop *stopFlag) (int, error) {
 	if err := o.finish(1, stop); err != nil {
 		return 0, err
 	}
-	p = p[:min(len(p), ioMax)]
+	p = p[:min(len(p), o.ioMax())]
 	for {
 		c, err := o.perform(1, stop, _io_write, func(m *message) {
 			m.putBytes(p)
@@ -332,7 +341,7 @@ func pread(fd int, p []byte, offset int64) (n int, err error) {
 	}
 	err = fileCall(fd, _io_read, func(m *message) {
 		m.putInt64(offset)
-		m.putWord(uintptr(min(len(p), ioMax)))
+		m.putWord(uintptr(min(len(p), fileMax)))
 	}, func(m *message) {
 		b, ool := m.array(typeChar, 8)
 		n = copy(p, b)
@@ -347,7 +356,7 @@ func pwrite(fd int, p []byte, offset int64) (n int, err error) {
 	if offset < 0 {
 		return 0, EINVAL
 	}
-	p = p[:min(len(p), ioMax)]
+	p = p[:min(len(p), fileMax)]
 	err = fileCall(fd, _io_write, func(m *message) {
 		m.putBytes(p)
 		m.putInt64(offset)

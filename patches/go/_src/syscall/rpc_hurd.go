@@ -144,7 +144,8 @@ const (
 
 const (
 	inlineMax    = 2048     // bytes of data sent inline, as the Hurd's own stubs do
-	ioMax        = 64 << 10 // bytes that one call reads or writes
+	ioMax        = 64 << 10 // bytes that one call reads or writes of a socket
+	fileMax      = 1 << 20  // the same of a file
 	callBufSize  = 4096     // holds any answer with data inline
 	maxIdleCalls = 64       // reply ports kept for reuse
 )
