@@ -135,8 +135,18 @@ func TestRun(t *testing.T) {
 		}
 	}
 	write(&Task{Name: "one", Script: "echo 1 > " + dir + "/one"}, &Task{Name: "two", Needs: []string{"one"}, Script: "cat " + dir + "/one > " + dir + "/two"})
-	r, err := run(file, 4, &placement{by: []string{"env", "REXEC_NODE=node7"}}, watcher{})
-	if err != nil || r.On["node7"] != 2 {
+	// A rexec that says that it is somewhere.
+	text := "#!/bin/sh\ntest $1 = --root=there\nREXEC_NODE=$2\nexport REXEC_NODE\nshift 2\nexec \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "rexec"), []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	p, err := newPlacement([]string{"node7"}, false, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := run(file, 4, p, watcher{})
+	if err != nil || r.On["node7"] != 2 || p.has["node7"] != 0 {
 		t.Fatal(r, err)
 	}
 	if b, err := os.ReadFile(dir + "/two"); string(b) != "1\n" {
@@ -148,13 +158,29 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// Nodes get as many as each other; and where rexec chooses, none more than its share.
 func TestPlacement(t *testing.T) {
-	p := &placement{nodes: []string{"a", "b"}, has: make([]int, 2)}
-	x, done := p.place()
-	y, _ := p.place()
-	done()
-	z, _ := p.place()
-	if x[2] != "a" || y[2] != "b" || z[2] != "a" {
+	p, err := newPlacement([]string{"a", "b"}, false, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.self = "a"
+	at := func() string { return p.place()[2] }
+	x := at()
+	p.count(here, 1)
+	y := at()
+	p.count(y, 1)
+	p.count(here, -1)
+	if z := at(); x != "a" || y != "b" || z != "a" {
+		t.Error(x, y, z)
+	}
+	p, _ = newPlacement([]string{"a", "b"}, true, 3)
+	p.count("b", 1)
+	x = at()
+	p.count("b", 1)
+	y = at()
+	p.count("b", -1)
+	if z := at(); x != "--any" || y != "a" || z != "--any" {
 		t.Error(x, y, z)
 	}
 }
@@ -191,11 +217,9 @@ func TestUnpack(t *testing.T) {
 
 // A task that is to run here is not given to anybody.
 func TestHere(t *testing.T) {
-	p := &placement{by: []string{"env", "REXEC_NODE=node7"}}
-	for here, want := range map[bool]string{true: "here", false: "node7"} {
-		if node, err := p.start(&Task{Script: "true", Here: here}, func(string) {}); node != want || err != nil {
-			t.Error(node, err)
-		}
+	p := &placement{nodes: []string{"node7"}, has: make(map[string]int)}
+	if node, err := p.start(&Task{Script: "true", Here: true}, func(string) {}); node != here || err != nil {
+		t.Error(node, err)
 	}
 }
 

@@ -1,13 +1,14 @@
 // Distbuild runs tasks that depend on each other, several at a time, on this node or
 // wherever a command puts them:
 //
-//	distbuild [-j N] [-by COMMAND | -on NODE,NODE...] [-progress] FILE
+//	distbuild [-j N] [-on NODE,NODE... [-any]] [-progress] FILE
 //	distbuild -sums DIRECTORY
 //	distbuild -unpack DIRECTORY < ARCHIVE
 //
 // FILE has a JSON array of [Task]. Each is run by the shell when those that it needs
-// have been; with -by "rexec --any", on the node that has the least to do, with the
-// files of this one; with -on, by rexec --root=there on the node that has the fewest of them. They are
+// have been; with -on, by rexec --root=there on the node that has the fewest of them; with -any as well, by
+// rexec --root=there --any, as long as no node has its share of N: what rexec knows of a node is how many threads
+// want its processor, and tasks that wait for another node's files do not. They are
 // started one after the other, so that who places one knows of those before. When one fails, no
 // more are begun. The last line that it prints is a [Report]; with -progress it prints a [Progress]
 // among the errors whenever a task begins or ends. The second prints checksums of
@@ -61,15 +62,15 @@ type Running struct {
 
 func main() {
 	jobs := flag.Int("j", 1, "`tasks` at a time")
-	by := flag.String("by", "", "`command` that runs another one")
 	on := flag.String("on", "", "`nodes` to run tasks on")
+	anyone := flag.Bool("any", false, "have rexec choose among them")
 	sums := flag.Bool("sums", false, "print checksums of the files of a directory")
 	unpacks := flag.Bool("unpack", false, "make the files of an archive in a directory")
 	verbose := flag.Bool("v", false, "say what has been run, where, and how long it took")
 	follow := flag.Bool("progress", false, "say how far it is, as JSON")
 	flag.Parse()
 	if flag.NArg() != 1 || *jobs < 1 {
-		fmt.Fprintln(os.Stderr, "usage: distbuild [-j N] [-by COMMAND | -on NODE,NODE...] [-progress] FILE")
+		fmt.Fprintln(os.Stderr, "usage: distbuild [-j N] [-on NODE,NODE... [-any]] [-progress] FILE")
 		os.Exit(2)
 	}
 	if *sums {
@@ -86,10 +87,13 @@ func main() {
 		}
 		return
 	}
-	p := &placement{by: strings.Fields(*by)}
+	p := new(placement)
 	if *on != "" {
-		p.nodes = strings.Split(*on, ",")
-		p.has = make([]int, len(p.nodes))
+		var err error
+		if p, err = newPlacement(strings.Split(*on, ","), *anyone, *jobs); err != nil {
+			fmt.Fprintln(os.Stderr, "distbuild:", err)
+			os.Exit(1)
+		}
 	}
 	var w watcher
 	if *verbose {
@@ -200,40 +204,61 @@ func build(tasks []*Task, jobs int, start starter, w watcher) (*Report, error) {
 	return r, errors.Join(errs...)
 }
 
-// where is what a task says first: the variable is rexec's.
-const where = "echo ${REXEC_NODE:-here}\nset -e\n"
+// here is where a task says that it is if it was not sent anywhere.
+const here = "here"
 
-// A placement is how tasks get to nodes: by a command, or to those that are named.
+// where is what a task says first: the variable is rexec's.
+const where = "echo ${REXEC_NODE:-" + here + "}\nset -e\n"
+
+// A placement is how tasks get to nodes. The zero value runs them here.
 type placement struct {
-	by    []string
+	self  string // this node
 	nodes []string
+	any   bool // rexec chooses, while there is a choice
+	share int  // how many a node has at most
 
 	mu  sync.Mutex
-	has []int // how many tasks a node has
+	has map[string]int // how many tasks a node has
 
 	starting sync.Mutex // a task whose node is not known yet
 }
 
-// place returns the command that runs another one, and what is to be called when that
-// has ended.
-func (p *placement) place() (by []string, done func()) {
+func newPlacement(nodes []string, any bool, jobs int) (*placement, error) {
+	self, err := os.Hostname()
+	return &placement{self: self, nodes: nodes, any: any, share: (jobs + len(nodes) - 1) / len(nodes), has: make(map[string]int)}, err
+}
+
+// place returns the command that runs another one.
+func (p *placement) place() []string {
 	if len(p.nodes) == 0 {
-		return p.by, func() {}
+		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at := 0
-	for i := range p.has {
-		if p.has[i] < p.has[at] {
-			at = i
+	at, full := p.nodes[0], false
+	for _, n := range p.nodes {
+		if p.has[n] < p.has[at] {
+			at = n
 		}
+		full = full || p.has[n] >= p.share
 	}
-	p.has[at]++
-	return []string{"rexec", "--root=there", p.nodes[at]}, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.has[at]--
+	if p.any && !full {
+		at = "--any"
 	}
+	return []string{"rexec", "--root=there", at}
+}
+
+// count counts tasks that a node has more.
+func (p *placement) count(node string, more int) {
+	if len(p.nodes) == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if node == here { // who is not sent anywhere is not told where it is
+		node = p.self
+	}
+	p.has[node] += more
 }
 
 // start is a [starter].
@@ -241,18 +266,22 @@ func (p *placement) start(t *Task, placed func(node string)) (node string, err e
 	p.starting.Lock()
 	next := sync.OnceFunc(p.starting.Unlock)
 	defer next()
-	var by []string
+	args := []string{"sh", "-c", where + t.Script}
 	if !t.Here {
-		var done func()
-		by, done = p.place()
-		defer done()
+		args = append(p.place(), args...)
 	}
-	args := append(append([]string(nil), by...), "sh", "-c", where+t.Script)
 	cmd := exec.Command(args[0], args[1:]...)
-	out, stderr := &said{placed: func(node string) { next(); placed(node) }}, new(bytes.Buffer)
+	out, stderr := &said{placed: func(node string) {
+		p.count(node, 1)
+		next()
+		placed(node)
+	}}, new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = out, stderr
 	err = cmd.Run()
-	node, rest, _ := strings.Cut(out.text.String(), "\n")
+	node, rest, known := strings.Cut(out.text.String(), "\n")
+	if known {
+		p.count(node, -1)
+	}
 	if err != nil {
 		return node, fmt.Errorf("on %s: %w\n%s%s", node, err, rest, stderr.String())
 	}
