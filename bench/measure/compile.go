@@ -354,7 +354,7 @@ func (m *measuring) compile(ctx context.Context) error {
 		return err
 	}
 	m.part.Notes = append(m.part.Notes, fmt.Sprintf("%d packages are compiled, assembled and linked, by distbuild on node1, where sources and objects are; each node has tools of its own; "+
-		"with all nodes each task but the last, link, is put on one by rexec --any, unless one has three already. What the smallest programs have (package %s and all that it imports) is there, compiled.", p.packages, given))
+		"each task but the last, link, is put by rexec on the node that has the fewest; of a quick run, by rexec --any, unless a node has three already. What the smallest programs have (package %s and all that it imports) is there, compiled.", p.packages, given))
 
 	counts := m.Nodes
 	if len(counts) == 0 || counts[0] != 1 {
@@ -377,7 +377,7 @@ func (m *measuring) compile(ctx context.Context) error {
 			if n > 1 {
 				args = append(args, "-on", nodeNames(n))
 			}
-			if n == len(m.lab.Nodes()) { // on fewer, others have nothing to do, and would be taken
+			if m.Quick && n == len(m.lab.Nodes()) { // on fewer, others have nothing to do, and would be taken
 				args = append(args, "-any")
 			}
 			var r struct {

@@ -165,7 +165,13 @@ func TestPlacement(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.self = "a"
-	at := func() string { return p.place()[2] }
+	at := func() string {
+		by, node := p.place()
+		if by[2] != node {
+			t.Error(by, node)
+		}
+		return node
+	}
 	x := at()
 	p.count(here, 1)
 	y := at()

@@ -8,8 +8,8 @@
 // FILE has a JSON array of [Task]. Each is run by the shell when those that it needs
 // have been; with -on, by rexec --root=there on the node that has the fewest of them; with -any as well, by
 // rexec --root=there --any, as long as no node has its share of N: what rexec knows of a node is how many threads
-// want its processor, and tasks that wait for another node's files do not. They are
-// started one after the other, so that who places one knows of those before. When one fails, no
+// want its processor, and tasks that wait for another node's files do not. Where
+// rexec chooses, they are started one after the other, so that it knows of those before. When one fails, no
 // more are begun. The last line that it prints is a [Report]; with -progress it prints a [Progress]
 // among the errors whenever a task begins or ends. The second prints checksums of
 // all files of a directory; the third makes the files of a
@@ -228,10 +228,13 @@ func newPlacement(nodes []string, any bool, jobs int) (*placement, error) {
 	return &placement{self: self, nodes: nodes, any: any, share: (jobs + len(nodes) - 1) / len(nodes), has: make(map[string]int)}, err
 }
 
-// place returns the command that runs another one.
-func (p *placement) place() []string {
+// anyNode is where rexec chooses.
+const anyNode = "--any"
+
+// place returns the command that runs another one, and the node that it names.
+func (p *placement) place() (by []string, node string) {
 	if len(p.nodes) == 0 {
-		return nil
+		return nil, ""
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -243,14 +246,14 @@ func (p *placement) place() []string {
 		full = full || p.has[n] >= p.share
 	}
 	if p.any && !full {
-		at = "--any"
+		at = anyNode
 	}
-	return []string{"rexec", "--root=there", at}
+	return []string{"rexec", "--root=there", at}, at
 }
 
 // count counts tasks that a node has more.
 func (p *placement) count(node string, more int) {
-	if len(p.nodes) == 0 {
+	if len(p.nodes) == 0 || node == "" {
 		return
 	}
 	p.mu.Lock()
@@ -267,20 +270,31 @@ func (p *placement) start(t *Task, placed func(node string)) (node string, err e
 	next := sync.OnceFunc(p.starting.Unlock)
 	defer next()
 	args := []string{"sh", "-c", where + t.Script}
+	at := ""
 	if !t.Here {
-		args = append(p.place(), args...)
+		var by []string
+		by, at = p.place()
+		args = append(by, args...)
+	}
+	chosen := at == anyNode // by rexec: it is known when the task says so
+	if !chosen {
+		p.count(at, 1)
+		next()
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	out, stderr := &said{placed: func(node string) {
-		p.count(node, 1)
-		next()
+		if chosen {
+			at = node
+			p.count(at, 1)
+			next()
+		}
 		placed(node)
 	}}, new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = out, stderr
 	err = cmd.Run()
-	node, rest, known := strings.Cut(out.text.String(), "\n")
-	if known {
-		p.count(node, -1)
+	node, rest, _ := strings.Cut(out.text.String(), "\n")
+	if at != anyNode {
+		p.count(at, -1)
 	}
 	if err != nil {
 		return node, fmt.Errorf("on %s: %w\n%s%s", node, err, rest, stderr.String())
