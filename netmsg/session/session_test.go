@@ -56,7 +56,7 @@ func TestRecordsGoBothWays(t *testing.T) {
 
 type counted struct {
 	net.Conn
-	writes atomic.Int32
+	writes *atomic.Int32
 }
 
 func (c *counted) Write(b []byte) (int, error) {
@@ -64,17 +64,25 @@ func (c *counted) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
+// countWrites counts the writes of one end of the connections: of who dials, or of the other.
+func (w *network) countWrites(dialer bool) *atomic.Int32 {
+	writes := new(atomic.Int32)
+	w.pipe = func(from, to rights.NodeID) (net.Conn, net.Conn) {
+		x, y := net.Pipe()
+		if dialer {
+			return &counted{x, writes}, y
+		}
+		return x, &counted{y, writes}
+	}
+	return writes
+}
+
 // What a batch of records leads to leaves in one write: an answer, and that its
 // request was delivered.
 func TestOneWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)
-		var c *counted
-		w.pipe = func(from, to rights.NodeID) (net.Conn, net.Conn) {
-			x, y := net.Pipe()
-			c = &counted{Conn: y}
-			return x, c
-		}
+		writes := w.countWrites(false)
 		a, b := w.start("a", 1), w.start("b", 1)
 		b.onReceive = func(s *Session, records []rights.Record) {
 			for range records {
@@ -84,7 +92,7 @@ func TestOneWrite(t *testing.T) {
 		}
 		a.Dial("b")
 		rest()
-		if n := c.writes.Load(); n != 1 {
+		if n := writes.Load(); n != 1 {
 			t.Errorf("%d writes for a greeting", n)
 		}
 		for range 10 {
@@ -95,7 +103,7 @@ func TestOneWrite(t *testing.T) {
 		if got := strings.Count(a.take(), "dead"); got != 20 {
 			t.Errorf("%d answers", got)
 		}
-		if n := c.writes.Load(); n != 2 {
+		if n := writes.Load(); n != 2 {
 			t.Errorf("%d writes for what ten records led to", n-1)
 		}
 		a.Close()
@@ -107,19 +115,14 @@ func TestOneWrite(t *testing.T) {
 func TestGather(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)
-		var c *counted
-		w.pipe = func(from, to rights.NodeID) (net.Conn, net.Conn) {
-			x, y := net.Pipe()
-			c = &counted{Conn: x}
-			return c, y
-		}
+		writes := w.countWrites(true)
 		a, b := w.start("a", 1), w.start("b", 1)
 		a.Dial("b")
 		rest()
 		b.take()
 		s := a.Session("b")
 		const rounds, senders = 50, 8
-		before := c.writes.Load()
+		before := writes.Load()
 		for range rounds {
 			start := make(chan struct{})
 			for range senders {
@@ -135,7 +138,7 @@ func TestGather(t *testing.T) {
 		if got := strings.Count(b.take(), "dead"); got != rounds*senders {
 			t.Errorf("%d records", got)
 		}
-		if n := c.writes.Load() - before; n > rounds*senders/2 {
+		if n := writes.Load() - before; n > rounds*senders/2 {
 			t.Errorf("%d writes for %d records of %d senders", n, rounds*senders, senders)
 		}
 		a.Close()
