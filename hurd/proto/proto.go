@@ -24,7 +24,8 @@
 //
 // A method that returns nil owns the rights of the request, all of them; if it
 // returns an error they are released for it. Strings and data are copies, its
-// own. The rights that it returns are given away.
+// own. The rights that it returns are given away; of the data of io_read it can give the
+// memory away ([IOReadGiver]).
 //
 // # Place in the house
 //

@@ -16,6 +16,7 @@ import (
 
 	"hurdlab/internal/reference"
 	"hurdlab/mach"
+	"hurdlab/mach/vmem"
 	"hurdlab/mach/wire"
 )
 
@@ -91,7 +92,7 @@ func (l *loop) Send(ctx context.Context, to mach.Port, m *mach.Message) error {
 
 // notation is how the reference document writes the types of the description.
 var notation = map[string]string{
-	"string": "cstr[1024]", "data": "char[≤2048]/ool", "ints": "i32[≤512]/ool", "longs": "i64[≤256]/ool", "names": "name[≤512]/ool",
+	"string": "cstr[1024]", "data": "char[≤2048]/ool", "pages": "char[≤2048]/ool", "ints": "i32[≤512]/ool", "longs": "i64[≤256]/ool", "names": "name[≤512]/ool",
 	"state": "i32[≤1024]", "uname": "char×5120·L", "stat": "{i32×32|i64×22}", "statfs": "{i32×22|i64×14}", "flock": "{i32×7|i64×4}",
 	"timespec": "w×2", "timeval": "w×2", "rusage": "w×18", "right": "pS", "anyright": "p*", "rights": "pS[≤512|256]/ool", "sends": "S[≤512|256]/ool",
 }
@@ -273,7 +274,7 @@ func TestWhatAClientSendsAServerGets(t *testing.T) {
 // variable says whether items of a type vary in size: the reference then has
 // the smallest size.
 func variable(typ string) bool {
-	return slices.Contains([]string{"data", "ints", "longs", "names", "sends", "rights", "state"}, typ)
+	return slices.Contains([]string{"data", "pages", "ints", "longs", "names", "sends", "rights", "state"}, typ)
 }
 
 func TestAFailingServerKeepsNoRights(t *testing.T) {
@@ -444,4 +445,54 @@ func rightsIn(m *mach.Message) (n int) {
 		}
 	}
 	return n
+}
+
+// giver answers io_read with memory of its own.
+type giver struct {
+	UnimplementedIO
+	data []byte
+	give bool
+}
+
+func (g giver) IOReadGive(context.Context, int64, uint64) ([]byte, bool, error) {
+	return g.data, g.give, nil
+}
+
+// What a server gives away is in the answer itself, not a copy of it; what it does not give
+// away is a copy.
+func TestAServerGivesMemoryAway(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		data  []byte
+		give  bool
+		given bool
+	}{
+		{"pages", make([]byte, 8192), true, true},
+		{"its own", make([]byte, 100), false, false},
+		{"nothing", nil, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			req := wire.New(wire.Layout64, 21001)
+			req.PutInt64(0)
+			req.PutWord(8192)
+			reply := wire.New(wire.Layout64, 21101)
+			if err := Handler(giver{data: c.data, give: c.give}).Handle(t.Context(), reference.Receive(t, req), reply); err != nil {
+				t.Fatal(err)
+			}
+			var items []wire.Item
+			for it, err := range reply.Items() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				items = append(items, it)
+			}
+			if len(items) != 1 || int(items[0].Number) != len(c.data) {
+				t.Fatalf("the answer has %+v, want %d bytes", items, len(c.data))
+			}
+			it := items[0]
+			if given := it.Dealloc && it.OOL && it.Addr == uint64(vmem.Addr(c.data)); given != c.given {
+				t.Errorf("given away: %v, want %v: %+v", given, c.given, it)
+			}
+		})
+	}
 }

@@ -37,28 +37,13 @@ func putData(m *mach.Message, b []byte) {
 	m.PutData(mach.Char, b)
 }
 
-// IDIORead is the id of io_read.
-const IDIORead = 21001
-
-// ServeIORead answers io_read by read, for servers whose answers may be memory that goes
-// with them: with give, data is at the start of a page of package vmem's memory, all
-// pages that it is in, and more than is sent inline. Other requests a [Handler] serves.
-func ServeIORead(req, reply *mach.Message, read func(offset int64, amount uint64) (data []byte, give bool, err error)) error {
-	offset := req.TakeInt64()
-	amount := req.TakeWord()
-	if req.End() != nil {
-		return mach.MigBadArguments
+// putPages puts what a server has returned: with give, its memory goes with the message.
+func putPages(m *mach.Message, b []byte, give bool) {
+	if !give || len(b) == 0 {
+		putData(m, b)
+		return
 	}
-	data, give, err := read(offset, amount)
-	if err != nil {
-		return Code(err)
-	}
-	if give {
-		reply.PutMemory(mach.Char, uint64(vmem.Addr(data)), len(data), true)
-	} else {
-		putData(reply, data)
-	}
-	return nil
+	m.PutMemory(mach.Char, uint64(vmem.Addr(b)), len(b), true)
 }
 
 func takeData(m *mach.Message) []byte {

@@ -700,6 +700,12 @@ type UnimplementedIO struct{}
 
 var _ IOServer = UnimplementedIO{}
 
+// IOReadGiver is what a server of IO implements that answers io_read by giving memory away: with give, what is
+// returned is in whole pages of package vmem, from the start of the first. Its method IORead is not called.
+type IOReadGiver interface {
+	IOReadGive(ctx context.Context, offset int64, amount uint64) (data []byte, give bool, err error)
+}
+
 func (UnimplementedIO) IOWrite(ctx context.Context, data []byte, offset int64) (amount uint64, err error) {
 	err = EOPNOTSUPP
 	return
@@ -835,6 +841,14 @@ func dispatchIO(ctx context.Context, server any, req, reply *mach.Message) error
 		amount := req.TakeWord()
 		if req.End() != nil {
 			return mach.MigBadArguments
+		}
+		if g, ok := server.(IOReadGiver); ok {
+			data, give, err := g.IOReadGive(ctx, offset, amount)
+			if err != nil {
+				return err
+			}
+			putPages(reply, data, give)
+			return nil
 		}
 		data, err := s.IORead(ctx, offset, amount)
 		if err != nil {

@@ -56,7 +56,7 @@ var stubs = []stub{
 	{20500, "dir_changed", []string{"i32", "i32", "string"}, nil, false, DirChanged},
 	{20501, "file_changed", []string{"i32", "i32", "i64", "i64"}, nil, false, FileChanged},
 	{21000, "io_write", []string{"data", "i64"}, []string{"w"}, true, IOWrite},
-	{21001, "io_read", []string{"i64", "w"}, []string{"data"}, true, IORead},
+	{21001, "io_read", []string{"i64", "w"}, []string{"pages"}, true, IORead},
 	{21002, "io_seek", []string{"i64", "i32"}, []string{"i64"}, true, IOSeek},
 	{21003, "io_readable", nil, []string{"w"}, true, IOReadable},
 	{21004, "io_set_all_openmodes", []string{"i32"}, nil, true, IOSetAllOpenmodes},

@@ -30,17 +30,8 @@ const (
 // io_write; other negative ones are EINVAL.
 const current = -1
 
-func (p *protid) IORead(ctx context.Context, offset int64, amount uint64) ([]byte, error) {
-	b, give, err := p.read(ctx, offset, amount)
-	if give {
-		defer vmem.Memory{}.Free(b)
-		b = append([]byte(nil), b...)
-	}
-	return b, err
-}
-
-// read is io_read. With give, the data is in pages that go with the answer.
-func (p *protid) read(ctx context.Context, offset int64, amount uint64) (data []byte, give bool, err error) {
+// IOReadGive is io_read. With give, the data is in pages that go with the answer.
+func (p *protid) IOReadGive(ctx context.Context, offset int64, amount uint64) (data []byte, give bool, err error) {
 	o := p.open
 	if o.how&mayRead == 0 {
 		return nil, false, proto.EBADF
@@ -77,7 +68,7 @@ func (p *protid) read(ctx context.Context, offset int64, amount uint64) (data []
 	return nil, false, proto.EOPNOTSUPP
 }
 
-// readAt reads no more than there is, so that a large amount costs nothing. See read.
+// readAt reads no more than there is, so that a large amount costs nothing. See IOReadGive.
 func (p *protid) readAt(ctx context.Context, r ReaderAt, offset int64, amount uint64) (data []byte, give bool, err error) {
 	large := false
 	if amount > wire.InlineLimit {

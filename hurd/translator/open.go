@@ -133,10 +133,6 @@ func (p *protid) Handle(ctx context.Context, req, reply *mach.Message) error {
 	if p.epoch.Load() != p.open.node.epoch.Load() {
 		return proto.EBADF // revoked
 	}
-	if req.ID() == proto.IDIORead {
-		// Its answer may be pages that go with it, which a method cannot say.
-		return proto.ServeIORead(req, reply, func(offset int64, amount uint64) ([]byte, bool, error) { return p.read(ctx, offset, amount) })
-	}
 	return p.handler.Handle(ctx, req, reply)
 }
 

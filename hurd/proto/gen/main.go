@@ -13,6 +13,7 @@ import (
 	"log"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -110,6 +111,9 @@ func parse(idl string) ([]*iface, error) {
 		if err != nil {
 			return nil, bad(err.Error())
 		}
+		if !r.gives() && slices.ContainsFunc(slices.Concat(r.args, r.results), func(it item) bool { return it.typ == "pages" }) {
+			return nil, bad("pages can only be the one result")
+		}
 		f.routines = append(f.routines, r)
 	}
 	return list, nil
@@ -175,6 +179,7 @@ var kinds = map[string]kind{
 	"name":     {goType: "mach.Port", put: "M.PutName(V)", take: "M.TakeName()"},
 	"string":   {goType: "string", put: "M.PutString(V, stringSize)", take: "takeString(M)"},
 	"data":     {goType: "[]byte", put: "putData(M, V)", take: "takeData(M)"},
+	"pages":    {goType: "[]byte", put: "putData(M, V)", take: "takeData(M)"},
 	"ints":     {goType: "[]int32", put: "M.PutInt32Array(V)", take: "M.TakeInt32s(maxItems)"},
 	"longs":    {goType: "[]int64", put: "putLongs(M, V)", take: "M.TakeInt64s(maxItems)"},
 	"names":    {goType: "[]mach.Port", put: "putNames(M, V)", take: "takeNames(M)"},
@@ -274,6 +279,9 @@ func (r *routine) resultIdents() string {
 	return b.String() + "err"
 }
 
+// gives reports whether a server may give the memory of the result away.
+func (r *routine) gives() bool { return len(r.results) == 1 && r.results[0].typ == "pages" }
+
 func carriesRights(list []item) bool {
 	for _, it := range list {
 		if it.kind().right {
@@ -338,6 +346,13 @@ func servers(list []*iface) string {
 		fmt.Fprintf(&b, "}\n\n// Unimplemented%s fails every routine of %s with [EOPNOTSUPP]. Servers embed it.\ntype Unimplemented%s struct{}\n\n", f.name, f.name, f.name)
 		fmt.Fprintf(&b, "var _ %sServer = Unimplemented%s{}\n\n", f.name, f.name)
 		for _, r := range f.routines {
+			if r.gives() {
+				fmt.Fprintf(&b, "// %sGiver is what a server of %s implements that answers %s by giving memory away: with give, what is\n", r.goName(), f.name, r.name)
+				fmt.Fprintf(&b, "// returned is in whole pages of package vmem, from the start of the first. Its method %s is not called.\n", r.goName())
+				fmt.Fprintf(&b, "type %sGiver interface {\n%sGive(ctx context.Context%s) (%s []byte, give bool, err error)\n}\n\n", r.goName(), r.goName(), params(r.args, true), r.results[0].ident)
+			}
+		}
+		for _, r := range f.routines {
 			fmt.Fprintf(&b, "func (Unimplemented%s) %s(ctx context.Context%s) %s {\n", f.name, r.goName(), params(r.args, true), r.resultList(true))
 			if len(r.results) == 0 {
 				b.WriteString("return EOPNOTSUPP\n}\n")
@@ -360,6 +375,11 @@ func servers(list []*iface) string {
 				b.WriteString("own.release(ctx)\n")
 			}
 			b.WriteString("return mach.MigBadArguments\n}\n")
+			if r.gives() {
+				out := r.results[0].ident
+				fmt.Fprintf(&b, "if g, ok := server.(%sGiver); ok {\n%s, give, err := g.%sGive(ctx%s)\n", r.goName(), out, r.goName(), idents(r.args))
+				fmt.Fprintf(&b, "if err != nil {\nreturn err\n}\nputPages(reply, %s, give)\nreturn nil\n}\n", out)
+			}
 			if len(r.results) == 0 {
 				fmt.Fprintf(&b, "err := s.%s(ctx%s)\n", r.goName(), idents(r.args))
 			} else {

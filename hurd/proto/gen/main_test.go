@@ -34,6 +34,8 @@ func TestBadDescriptionsAreRefused(t *testing.T) {
 		"interface X 1: y\n1 routine(a:nothing) → ()",
 		"interface X 1: y\n1 routine(a) → ()",
 		"interface X 1: y\nroutine() → ()",
+		"interface X 1: y\n1 routine(a:pages) → ()",
+		"interface X 1: y\n1 routine() → (a:pages, b:i32)",
 	} {
 		if _, err := Generate(bad); err == nil || !strings.Contains(err.Error(), "line ") {
 			t.Errorf("%q: %v", bad, err)
