@@ -3635,9 +3635,9 @@ func RexecSignal(ctx context.Context, to mach.Port, signal int32) error {
 
 // Interface Pager (section 0): a memory object of this project's pager, besides what kernels say to it.
 
-// PagerInfo calls pager_info (45500).
+// PagerInfo calls pager_info (45800).
 func PagerInfo(ctx context.Context, to mach.Port) (text []byte, err error) {
-	m := newRequest(ctx, 45500)
+	m := newRequest(ctx, 45800)
 	if err = call(ctx, to, m, "pager_info"); err != nil {
 		return
 	}
@@ -3647,9 +3647,9 @@ func PagerInfo(ctx context.Context, to mach.Port) (text []byte, err error) {
 	return
 }
 
-// PagerDetach calls pager_detach (45501).
+// PagerDetach calls pager_detach (45801).
 func PagerDetach(ctx context.Context, to mach.Port, control mach.Port) error {
-	m := newRequest(ctx, 45501)
+	m := newRequest(ctx, 45801)
 	m.PutRight(control, mach.CopySend)
 	return send(ctx, to, m, "pager_detach")
 }

@@ -5153,7 +5153,7 @@ func (UnimplementedPager) PagerDetach(ctx context.Context, control mach.Port) er
 func dispatchPager(ctx context.Context, server any, req, reply *mach.Message) error {
 	s := server.(PagerServer)
 	switch req.ID() {
-	case 45500: // pager_info
+	case 45800: // pager_info
 		if req.End() != nil {
 			return mach.MigBadArguments
 		}
@@ -5163,7 +5163,7 @@ func dispatchPager(ctx context.Context, server any, req, reply *mach.Message) er
 		}
 		putData(reply, text)
 		return nil
-	case 45501: // pager_detach
+	case 45801: // pager_detach
 		var own taken
 		control := own.send(req)
 		if req.End() != nil {
@@ -5303,7 +5303,7 @@ func interfaceOf(id int32) int {
 		return 23
 	case 45410, 45411:
 		return 24
-	case 45500, 45501:
+	case 45800, 45801:
 		return 25
 	case 45600:
 		return 26

@@ -301,8 +301,8 @@ var stubs = []stub{
 	{45402, "rexec_here", nil, nil, true, RexecHere},
 	{45410, "rexec_wait", []string{"i32"}, []string{"i32", "i32", "i32"}, true, RexecWait},
 	{45411, "rexec_signal", []string{"i32"}, nil, true, RexecSignal},
-	{45500, "pager_info", nil, []string{"data"}, true, PagerInfo},
-	{45501, "pager_detach", []string{"cs"}, nil, false, PagerDetach},
+	{45800, "pager_info", nil, []string{"data"}, true, PagerInfo},
+	{45801, "pager_detach", []string{"cs"}, nil, false, PagerDetach},
 	{45600, "mpi_join", []string{"i32", "data", "rights"}, []string{"data", "sends"}, true, MpiJoin},
 }
 

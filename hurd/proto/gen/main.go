@@ -41,6 +41,9 @@ func Generate(idl string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := distinct(list); err != nil {
+		return nil, err
+	}
 	files := map[string][]byte{}
 	for name, text := range map[string]string{
 		"zz_clients.go":    clients(list),
@@ -117,6 +120,33 @@ func parse(idl string) ([]*iface, error) {
 		f.routines = append(f.routines, r)
 	}
 	return list, nil
+}
+
+// distinct reports whether the id of a message says what it is. Answers have that of their
+// request and 100.
+func distinct(list []*iface) error {
+	messages := map[int]string{}
+	add := func(id int, name string) error {
+		if other := messages[id]; other != "" {
+			return fmt.Errorf("%s and %s have the same id, %d", other, name, id)
+		}
+		messages[id] = name
+		return nil
+	}
+	for _, f := range list {
+		for _, r := range f.routines {
+			if err := add(r.id, r.name); err != nil {
+				return err
+			}
+			if !r.answered {
+				continue
+			}
+			if err := add(r.id+100, "the answer to "+r.name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func items(s string, used map[string]bool, suffix string) ([]item, error) {

@@ -42,3 +42,17 @@ func TestBadDescriptionsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestIDsAreDistinct(t *testing.T) {
+	for _, bad := range []string{
+		"interface X 1: y\n1 a() → ()\n1 b()",
+		"interface X 1: y\n1 a() → ()\n101 b()",
+	} {
+		if _, err := Generate(bad); err == nil || !strings.Contains(err.Error(), "same id") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if _, err := Generate("interface X 1: y\n1 a()\n101 b()"); err != nil {
+		t.Error(err)
+	}
+}
