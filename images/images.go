@@ -92,6 +92,9 @@ type Machine struct {
 	// Disk is the file with the machine's disk, of format qcow2 and the machine's own,
 	// and DiskDevice is what QEMU calls it; "" if there is none.
 	Disk, DiskDevice string
+	// Root says where the file system is on Disk that the machine boots from; nil if that
+	// is not known. If it was not unmounted it is mended before a boot.
+	Root *FileSystem
 	// Args are further arguments to QEMU.
 	Args []string
 	// User is whom to log in as by SSH, on port 22.
@@ -107,6 +110,12 @@ type Machine struct {
 	Probe *Probe
 	// Can lists what the node can do: see the Can constants.
 	Can []string
+}
+
+// A FileSystem is where an ext2 file system is on a disk.
+type FileSystem struct {
+	// Offset is where it begins, in bytes.
+	Offset int64
 }
 
 // A Probe is a boot that need not be complete.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hurdlab/images"
+	"hurdlab/images/debian/overlay"
 	"hurdlab/lab/api"
 	"hurdlab/lab/problem"
 )
@@ -146,6 +147,23 @@ func (n *Node) Revert(ctx context.Context, name string) error {
 		return err
 	}
 	return n.Boot(ctx)
+}
+
+// Reset cuts the node's power, gives it the disk that it had when the lab was started, and
+// boots it.
+func (n *Node) Reset(ctx context.Context) error {
+	m, err := n.machine()
+	if err != nil {
+		return err
+	}
+	there, err := n.snapshot(ctx, m, overlay.Prepared)
+	if err != nil {
+		return err
+	}
+	if !there {
+		return problem.New("the disk of "+n.name+" has not kept what it was", fmt.Sprintf("start the lab again: hurdlab down --name %[1]s, hurdlab up --name %[1]s", n.lab.spec.Name))
+	}
+	return n.Revert(ctx, overlay.Prepared)
 }
 
 // CopyDisk shuts the node down, writes its disk to a raw file, and boots it.

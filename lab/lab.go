@@ -2,8 +2,10 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"regexp"
@@ -203,6 +205,54 @@ func endDaemon(ctx context.Context, dir state.Dir) (killed bool, err error) {
 	go api.NewClient(daemon.Socket).Call(askCtx, "POST", "/down", nil, nil)
 	killed = forceEnd(p.Signal, ended)
 	return killed, lockErr
+}
+
+// Watch calls f with what happens to the lab from now on. The function that it returns
+// ends that, after the last event that there is; it waits for f.
+func (l *Lab) Watch(ctx context.Context, f func(state.Event)) (stop func(), err error) {
+	file := l.dir.File(state.EventsFile)
+	st, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	at := st.Size()
+	ctx, cancel := context.WithCancel(ctx)
+	r, err := l.api.Read(ctx, fmt.Sprintf("/events?from=%d", at))
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	// pass does it until the end of r, or its breaking off.
+	pass := func(r io.Reader) {
+		dec := json.NewDecoder(r)
+		from := at
+		for {
+			var e state.Event
+			if dec.Decode(&e) != nil {
+				return
+			}
+			at = from + dec.InputOffset()
+			f(e)
+		}
+	}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		defer r.Close()
+		pass(r)
+	}()
+	return func() {
+		cancel()
+		<-over
+		rest, err := os.Open(file)
+		if err != nil {
+			return // with the lab
+		}
+		defer rest.Close()
+		if _, err := rest.Seek(at, io.SeekStart); err == nil {
+			pass(rest)
+		}
+	}, nil
 }
 
 // A NodeFinding is trouble on the console of a node.

@@ -79,9 +79,9 @@ That is for nodes without apt, whose Hurd was built elsewhere.`,
 				return err
 			}
 			// One at a time: they would undo each other's.
-			lock, err := state.LockFile(dir.NodeFile(n.Name(), "patch.lock"))
+			lock, err := patchLock(dir, n.Name())
 			if err != nil {
-				return problem.Wrap(err, n.Name()+" is being patched by another command", "wait for that one")
+				return err
 			}
 			defer lock.Close()
 			p := newProgress(a.err)
@@ -93,7 +93,7 @@ That is for nodes without apt, whose Hurd was built elsewhere.`,
 			}()
 			job := &rebuild.Job{
 				Node:      node{n},
-				StateFile: dir.NodeFile(n.Name(), "patch.json"),
+				StateFile: dir.NodeFile(n.Name(), patchState),
 				LogFile:   dir.NodeFile(n.Name(), "patch.log"),
 				Series:    os.DirFS(series),
 				Quick:     quick,

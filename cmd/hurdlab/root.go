@@ -57,7 +57,7 @@ is meant. A lab goes on in the background until "hurdlab down".`,
 		}
 	}
 	add("lab", upCmd(a), statusCmd(a), netCmd(a), bundleCmd(a), downCmd(a), doctorCmd(a))
-	add("node", execCmd(a), cpCmd(a), sshCmd(a), consoleCmd(a), logsCmd(a), startCmd(a), killCmd(a), restartCmd(a), qmpCmd(a))
+	add("node", execCmd(a), cpCmd(a), sshCmd(a), consoleCmd(a), logsCmd(a), startCmd(a), killCmd(a), restartCmd(a), resetCmd(a), qmpCmd(a))
 	add("go", goCmd(a), testCmd(a), benchCmd(a), deployCmd(a), patchCmd(a))
 	c.AddCommand(goTestExecCmd(a), versionCmd(a))
 	return c

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hurdlab/lab"
+	"hurdlab/lab/state"
 )
 
 func startCmd(a *app) *cobra.Command {
@@ -15,7 +16,10 @@ func startCmd(a *app) *cobra.Command {
 		Use:   "start NODE...",
 		Short: "Boot a node that is off or dead",
 		Long: `Boot a node that is off or dead, and return when it is up.
-What it said before stays in its log.`,
+What it said before stays in its log.
+
+A disk whose file system was not unmounted, as after "hurdlab kill", is mended before
+(e2fsck -fp). What that did is shown, and in the log.`,
 		Example: `  hurdlab start node2`,
 		Args:    args(1, -1, "a node"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -33,10 +37,28 @@ func (a *app) bootNodes(ctx context.Context, names []string, boot func(*lab.Node
 	}
 	for _, name := range names {
 		began := time.Now()
-		if err := boot(l.Node(name), ctx); err != nil {
+		if err := a.boot(ctx, l, name, boot); err != nil {
 			return err
 		}
 		fmt.Fprintf(a.out, "%s is up (%.1f s)\n", name, time.Since(began).Seconds())
 	}
 	return nil
+}
+
+// boot boots a node in the way that boot does. It shows what comes before its machine
+// starts and takes time.
+func (a *app) boot(ctx context.Context, l *lab.Lab, name string, boot func(*lab.Node, context.Context) error) error {
+	p := newProgress(a.err)
+	defer p.close()
+	stop, err := l.Watch(ctx, func(e state.Event) {
+		// The node's own step is that of its boot.
+		if e.Kind == state.KindStep && e.Node == name && e.Step != name {
+			p.event(e)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return boot(l.Node(name), ctx)
 }

@@ -148,7 +148,9 @@ func (m *image) store(name string, b []byte) (string, error) {
 // machine is the boot profile: the devices of a PC for which the image has
 // drivers.
 //
-//	disk     IDE: GNU Mach's own driver (hd0), and rumpdisk's (wd0)
+//	disk     IDE: GNU Mach's own driver (hd0), and rumpdisk's (wd0), without a cache
+//	         of writes: Mach's driver never has it flushed, and what QEMU then keeps of
+//	         the qcow2 file's own tables would be lost with its process
 //	network  e1000 for netdde and rumpnet; virtio for hurdlab's own pfinet
 //	display  none that anybody looks at, but the Hurd's console wants one
 func (p *parts) machine(disk string, id images.Identity) (*images.Machine, error) {
@@ -167,10 +169,11 @@ func (p *parts) machine(disk string, id images.Identity) (*images.Machine, error
 		CPUs:     1, // the kernel's drivers are for one
 		NIC:      "virtio-net-pci",
 		Disk:     disk, DiskDevice: "ide0-hd0",
+		Root: &images.FileSystem{Offset: p.fs.Offset},
 		Args: []string{
 			// Go programs take their randomness from RDRAND.
 			"-cpu", "qemu32,+rdrand",
-			"-drive", "file=" + strings.ReplaceAll(disk, ",", ",,") + ",format=qcow2,if=ide,cache=unsafe",
+			"-drive", "file=" + strings.ReplaceAll(disk, ",", ",,") + ",format=qcow2,if=ide,cache.writeback=off,cache.no-flush=on",
 		},
 		User:        "root",
 		Stages:      p.stages(),

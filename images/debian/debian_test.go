@@ -281,7 +281,7 @@ func TestDebian(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m.QEMU != "qemu-system-i386" || m.NIC != "e1000" || m.Kernel != "" || m.MemoryMB != defaultMemoryMB || m.Stages[0].Mark != markLoader ||
-		!slices.Contains(m.Args, "file=/x,,y/disk,format=qcow2,if=ide,cache=unsafe") || !slices.Contains(m.Can, images.CanApt) {
+		!slices.Contains(m.Args, "file=/x,,y/disk,format=qcow2,if=ide,cache.writeback=off,cache.no-flush=on") || !slices.Contains(m.Can, images.CanApt) {
 		t.Errorf("%+v", m)
 	}
 	id.MemoryMB = 64

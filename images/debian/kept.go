@@ -78,7 +78,8 @@ func mend(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	return l.fs.Mend(ctx)
+	_, err = l.fs.Mend(ctx)
+	return err
 }
 
 func (s Store) get(name string) (*Kept, error) {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"hurdlab/images"
+	"hurdlab/images/debian/overlay"
 	"hurdlab/lab/api"
 	"hurdlab/lab/console"
 	"hurdlab/lab/growing"
@@ -179,6 +180,12 @@ func (n *node) start(ctx context.Context) error {
 // boot starts the machine and waits until it is up.
 func (n *node) boot(ctx context.Context) error {
 	m := &n.cfg.Machine
+	if err := n.mend(ctx); err != nil {
+		n.mu.Lock()
+		n.set(api.Dead, err.Error())
+		n.mu.Unlock()
+		return err
+	}
 	stages := make(chan images.Stage, len(m.Stages))
 	panics := make(chan console.Finding, 1)
 	proc, err := qemu.Start(ctx, qemu.Config{
@@ -271,6 +278,47 @@ func (n *node) boot(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// mend has the node's file system mended if it was not unmounted. After a power cut the
+// system would mount it read-only, or, if nobody checks it there, damage it further.
+func (n *node) mend(ctx context.Context) error {
+	m := &n.cfg.Machine
+	if m.Root == nil {
+		return nil
+	}
+	disk := &overlay.Disk{File: m.Disk, Offset: m.Root.Offset}
+	super, err := disk.Super(ctx)
+	if err != nil {
+		return fmt.Errorf("look at the disk of %s: %w", n.cfg.Name, err)
+	}
+	if super.Clean {
+		return nil
+	}
+	e := state.Event{Kind: state.KindStep, Step: "mend the disk of " + n.cfg.Name, Node: n.cfg.Name, Phase: state.Begun}
+	n.d.journal.Record(e)
+	note := func(format string, args ...any) {
+		e.Phase, e.Text = state.Noted, fmt.Sprintf(format, args...)
+		n.d.journal.Record(e)
+		fmt.Fprintf(n.console, "[hurdlab: %s]\n", e.Text)
+	}
+	note("its file system was not unmounted: e2fsck -fp")
+	mended, err := disk.Mend(ctx)
+	for _, line := range mended {
+		note("e2fsck: %s", line)
+	}
+	e.Phase, e.Text = state.Done, ""
+	if err != nil && ctx.Err() == nil {
+		err = problem.Wrap(err, "the disk of "+n.cfg.Name+" is damaged", fmt.Sprintf(
+			"to give it the disk that it began with: hurdlab reset --name %s %s; to mend it by hand: qemu-img convert -O raw %s disk.raw, then e2fsck %s, then qemu-img convert -O qcow2 disk.raw %[3]s",
+			n.d.lab.Name, n.cfg.Name, m.Disk, "'disk.raw?offset="+strconv.FormatInt(m.Root.Offset, 10)+"'"))
+	}
+	if err != nil {
+		e.Phase, e.Text, e.Do = state.Failed, err.Error(), problem.Advice(err)
+		fmt.Fprintf(n.console, "[hurdlab: %v]\n", err)
+	}
+	n.d.journal.Record(e)
+	return err
 }
 
 // failed is an error of a boot.

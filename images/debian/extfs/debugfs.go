@@ -147,23 +147,59 @@ func (f *FS) Check(ctx context.Context) error {
 	return nil
 }
 
-// Mend does what a system's own check does while it boots (e2fsck -fp): it gives back
-// what was deleted while somebody had it open. It is an error if that is not all.
-func (f *FS) Mend(ctx context.Context) error {
+// Mend does what a system's own check does while it boots (e2fsck -fp): it counts again
+// what a power cut has left, and gives back what was deleted while somebody had it open.
+// It returns what e2fsck says to have mended. It is an [UnmendedError] if there is
+// more, which wants a decision.
+func (f *FS) Mend(ctx context.Context) (mended []string, err error) {
 	cmd, err := command(ctx, "e2fsck", "-f", "-p", f.name())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
+	mended = findings(out)
 	// 1 and 2: it is right now.
 	var exit *exec.ExitError
 	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() > 0 && exit.ExitCode() <= 3) {
-		return fmt.Errorf("the file system in %s cannot be mended: %w\n%s", f.File, err, bytes.TrimSpace(out))
+		return nil, &UnmendedError{f.File, err, mended}
 	}
-	return f.Check(ctx)
+	return mended, f.Check(ctx)
+}
+
+// An UnmendedError says that a file system has more wrong with it than can be mended
+// without asking somebody.
+type UnmendedError struct {
+	File string
+	Err  error
+	// Found is what e2fsck said.
+	Found []string
+}
+
+func (e *UnmendedError) Error() string {
+	return fmt.Sprintf("the file system in %s cannot be mended without a decision: %v\n  %s", e.File, e.Err, strings.Join(e.Found, "\n  "))
+}
+
+func (e *UnmendedError) Unwrap() error { return e.Err }
+
+// counts is e2fsck's last line, which it says of any file system.
+var counts = regexp.MustCompile(`^\d+/\d+ files \(.*\), \d+/\d+ blocks$`)
+
+// findings are the lines of e2fsck -p, without the name of the file system before each.
+func findings(out []byte) []string {
+	var list []string
+	for l := range strings.Lines(string(out)) {
+		l = strings.TrimSpace(l)
+		if _, rest, ok := strings.Cut(l, ": "); ok && !banner.MatchString(l) {
+			l = rest
+		}
+		if l != "" && !banner.MatchString(l) && !counts.MatchString(l) {
+			list = append(list, l)
+		}
+	}
+	return list
 }
 
 // Metadata writes a sparse file that has the file system's metadata, directories

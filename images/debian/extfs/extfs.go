@@ -342,7 +342,7 @@ func (f *FS) Apply(ctx context.Context, files []File) (changed int, err error) {
 		err = fmt.Errorf("change files in %s: %s", f.File, strings.Join(said, "; "))
 	}
 	if err == nil && e.lost {
-		err = f.Mend(ctx)
+		_, err = f.Mend(ctx)
 	}
 	return changed, err
 }

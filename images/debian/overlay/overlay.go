@@ -31,6 +31,9 @@ type Base struct {
 	Offset int64
 }
 
+// Prepared is the name of the snapshot that each disk has of itself as it was made.
+const Prepared = "hurdlab-prepared"
+
 // Create makes a disk over the base with a file system that has these files.
 func (b *Base) Create(ctx context.Context, file string, files []extfs.File) (err error) {
 	if b.Format != "raw" {
@@ -64,7 +67,14 @@ func (b *Base) Create(ctx context.Context, file string, files []extfs.File) (err
 	if _, err := run(ctx, nil, "qemu-img", "create", "-q", "-f", "qcow2", "-F", b.Format, "-b", absolute, tmp); err != nil {
 		return err
 	}
-	if err := b.write(ctx, tmp, before, after, dir); err != nil {
+	runs, err := differences(before, after)
+	if err != nil {
+		return err
+	}
+	if err := write(ctx, tmp, b.Offset, after, runs, dir); err != nil {
+		return err
+	}
+	if _, err := run(ctx, nil, "qemu-img", "snapshot", "-c", Prepared, tmp); err != nil {
 		return err
 	}
 	return os.Rename(tmp, file)
@@ -74,13 +84,10 @@ func (b *Base) Create(ctx context.Context, file string, files []extfs.File) (err
 // larger blocks, and all blocks of one are parts of it.
 const unit = 4096
 
-// write puts what is in after and not in before into an overlay.
-func (b *Base) write(ctx context.Context, overlay, before, after, dir string) error {
-	runs, err := differences(before, after)
-	if err != nil {
-		return err
-	}
-	f, err := os.Open(after)
+// write puts parts of a file into an overlay, each so far behind where it is in the file.
+// It makes files in dir.
+func write(ctx context.Context, overlay string, behind int64, file string, runs []part, dir string) error {
+	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
@@ -91,7 +98,7 @@ func (b *Base) write(ctx context.Context, overlay, before, after, dir string) er
 		if err := copyPart(part, io.NewSectionReader(f, r.start, r.size)); err != nil {
 			return err
 		}
-		fmt.Fprintf(&script, "write -q -s %s %d %d\n", part, b.Offset+r.start, r.size)
+		fmt.Fprintf(&script, "write -q -s %s %d %d\n", part, behind+r.start, r.size)
 	}
 	if script.Len() == 0 {
 		return nil
@@ -126,6 +133,15 @@ type part struct{ start, size int64 }
 // maxPart bounds what is written at once.
 const maxPart = 8 << 20
 
+// extend adds a unit, which is behind all others.
+func extend(runs []part, at, size int64) []part {
+	if k := len(runs) - 1; k >= 0 && runs[k].start+runs[k].size == at && runs[k].size < maxPart {
+		runs[k].size += size
+		return runs
+	}
+	return append(runs, part{at, size})
+}
+
 // differences are where two files of the same size differ.
 func differences(before, after string) (runs []part, err error) {
 	a, err := os.Open(before)
@@ -156,11 +172,7 @@ func differences(before, after string) (runs []part, err error) {
 		if bytes.Equal(x[:n], y[:n]) {
 			return nil
 		}
-		if k := len(runs) - 1; k >= 0 && runs[k].start+runs[k].size == at && runs[k].size < maxPart {
-			runs[k].size += n
-		} else {
-			runs = append(runs, part{at, n})
-		}
+		runs = extend(runs, at, n)
 		return nil
 	}
 	// What is a hole in both is the same. after has been a copy of before, so
