@@ -246,15 +246,70 @@ func (c *conn) entries(target string, isDir bool, depth int) error {
 	}
 }
 
+// An incoming is a file that is being received.
+//
+// A program may be running, and a kernel that pages it from its file would run what is half
+// the old program and half the new. So what takes a program's place is written beside it
+// and renamed when it is complete: who runs the old one keeps it, and a copy that is cut off
+// costs nothing. Other files are written in place, with their links and their owner.
+type incoming struct {
+	*os.File
+	path   string // where it is to be
+	beside bool   // it is at another name until then
+}
+
+// create opens what is to become the file at path.
+func create(path string, mode fs.FileMode) (*incoming, error) {
+	info, err := os.Stat(path)
+	if err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			if f, err := os.CreateTemp(filepath.Dir(real), ".scp-*"); err == nil {
+				return &incoming{f, real, true}, nil
+			}
+		}
+		// Who may write the file, but not the directory, writes the file.
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode|0o200)
+	if err != nil {
+		return nil, err
+	}
+	return &incoming{f, path, false}, nil
+}
+
+// drop removes it: what there is of it is of no use to anyone.
+func (f *incoming) drop() { os.Remove(f.Name()) }
+
+// end ends it, if it is not finished.
+func (f *incoming) end() {
+	if f.Close() == nil && f.beside {
+		f.drop()
+	}
+}
+
+// finish closes it, gives it its mode and time, and puts it in its place.
+func (f *incoming) finish(mode fs.FileMode, mtime time.Time) error {
+	err := f.Close()
+	if err == nil {
+		err = finish(f.Name(), mode, mtime)
+	}
+	if err == nil && f.beside {
+		err = os.Rename(f.Name(), f.path)
+	}
+	if err != nil && f.beside {
+		f.drop()
+	}
+	return err
+}
+
 // file receives a file. Errors of this host's are told to the client and do
 // not end the copy; the returned error does.
 func (c *conn) file(p string, mode fs.FileMode, size int64, mtime time.Time) error {
-	f, err := os.OpenFile(c.path(p), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode|0o200)
+	f, err := create(c.path(p), mode)
 	if err != nil {
 		c.problem(1, about(p, err))
 		return nil // the client does not send the contents
 	}
-	defer f.Close()
+	defer f.end()
 	if err := c.ok(); err != nil {
 		return err
 	}
@@ -266,11 +321,11 @@ func (c *conn) file(p string, mode fs.FileMode, size int64, mtime time.Time) err
 		n, err := c.r.Read(c.buf[:min(int64(len(c.buf)), left)])
 		if n > 0 && failed == nil {
 			if _, failed = f.Write(c.buf[:n]); failed != nil {
-				os.Remove(c.path(p)) // what there is of it is of no use to anyone
+				f.drop()
 			}
 		}
 		if left -= int64(n); err != nil && left > 0 {
-			os.Remove(c.path(p))
+			f.drop()
 			return fmt.Errorf("%s: the client has gone after %d of %d bytes: %w", p, size-left, size, err)
 		}
 	}
@@ -282,10 +337,7 @@ func (c *conn) file(p string, mode fs.FileMode, size int64, mtime time.Time) err
 		c.failed = true
 	}
 	if failed == nil {
-		failed = f.Close()
-	}
-	if failed == nil {
-		failed = c.finish(p, mode, mtime)
+		failed = f.finish(mode, mtime)
 	}
 	if failed != nil {
 		c.problem(1, about(p, failed))
@@ -319,7 +371,7 @@ func (c *conn) directory(p string, mode fs.FileMode, mtime time.Time, depth int)
 	if err := c.entries(p, true, depth); err != nil {
 		return err
 	}
-	if err := c.finish(p, mode, mtime); err != nil {
+	if err := finish(c.path(p), mode, mtime); err != nil {
 		// The client has had its answer to the end of the directory.
 		c.failed = true
 	}
@@ -327,10 +379,10 @@ func (c *conn) directory(p string, mode fs.FileMode, mtime time.Time, depth int)
 }
 
 // finish gives what was received its mode and time.
-func (c *conn) finish(p string, mode fs.FileMode, mtime time.Time) error {
-	err := os.Chmod(c.path(p), mode)
+func finish(path string, mode fs.FileMode, mtime time.Time) error {
+	err := os.Chmod(path, mode)
 	if err == nil && !mtime.IsZero() {
-		err = os.Chtimes(c.path(p), mtime, mtime)
+		err = os.Chtimes(path, mtime, mtime)
 	}
 	return err
 }

@@ -174,6 +174,57 @@ func TestOpenSSH(t *testing.T) {
 	}
 }
 
+// A program is replaced by another file, at once and only when that is complete: who runs
+// it, through a link too, keeps the old one. Other files are written in place.
+func TestRunningProgram(t *testing.T) {
+	root := t.TempDir()
+	for name, mode := range map[string]os.FileMode{"prog": 0o755, "data": 0o644} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte("old"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("prog", filepath.Join(root, "link")); err != nil {
+		t.Fatal(err)
+	}
+	copy := func(to, script string) int {
+		return Server{root}.Run([]string{"-t", "/" + to}, strings.NewReader(script), io.Discard)
+	}
+	for _, c := range []struct {
+		to, script         string
+		status             int
+		old, now, complete string // what who has the old file sees, what its name has
+	}{
+		{"prog", "C0755 3 x\nnew\x00", 0, "old", "new", "0755"},
+		{"link", "C0700 5 x\nnewer\x00", 0, "new", "newer", "0700"},
+		{"prog", "C0755 9 x\nhalf", 1, "newer", "newer", "0700"},
+		{"prog", "C0755 4 x\nfull\x02gone\n", 1, "newer", "newer", "0700"},
+		{"data", "C0644 3 x\nnew\x00", 0, "new", "new", "0644"},
+	} {
+		name := filepath.Join(root, strings.Replace(c.to, "link", "prog", 1))
+		running, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status := copy(c.to, c.script); status != c.status {
+			t.Errorf("%s %q: status %d", c.to, c.script, status)
+		}
+		if b, err := io.ReadAll(running); string(b) != c.old || err != nil {
+			t.Errorf("%s %q: who runs it has %q, %v; want %q", c.to, c.script, b, err, c.old)
+		}
+		running.Close()
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := contents(t, name); got != c.now || fmt.Sprintf("%04o", info.Mode()) != c.complete {
+			t.Errorf("%s %q: it is %q, %v; want %q, %s", c.to, c.script, got, info.Mode(), c.now, c.complete)
+		}
+	}
+	if list, err := os.ReadDir(root); len(list) != 3 || err != nil {
+		t.Errorf("left behind: %v, %v", list, err)
+	}
+}
+
 func TestHostileClient(t *testing.T) {
 	for in, want := range map[string]string{
 		"C0644 5 ../x\nhello\x00":     "unexpected file name",
