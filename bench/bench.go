@@ -70,6 +70,7 @@ type Part struct {
 	Series []*Series     `json:"series"`
 	Ratios []*Ratio      `json:"ratios,omitempty"`
 	Plots  []*Plot       `json:"plots,omitempty"`
+	Times  []*Timeline   `json:"timelines,omitempty"`
 	Notes  []string      `json:"notes,omitempty"`
 }
 
@@ -147,6 +148,21 @@ func (l *Line) Point(x float64, s *Series, factor float64) {
 	d := s.Spread()
 	l.X, l.Y = append(l.X, x), append(l.Y, d.Median*factor)
 	l.Low, l.High = append(l.Low, d.Low*factor), append(l.High, d.High*factor)
+}
+
+// A Timeline shows what was done where, and when.
+type Timeline struct {
+	Title string `json:"title"`
+	Unit  string `json:"unit"` // of Begin and End
+	Spans []Span `json:"spans"`
+}
+
+// A Span is something that was done at a place. Spans of a place may overlap.
+type Span struct {
+	Place string  `json:"place"`
+	What  string  `json:"what"`
+	Begin float64 `json:"begin"`
+	End   float64 `json:"end"`
 }
 
 // Part returns the part with a name, or nil.
@@ -276,6 +292,11 @@ func Read(rd io.Reader) (*Run, error) {
 		for _, x := range p.Plots {
 			if x == nil {
 				return nil, errors.New("a plot is missing")
+			}
+		}
+		for _, x := range p.Times {
+			if x == nil {
+				return nil, errors.New("a timeline is missing")
 			}
 		}
 	}

@@ -29,6 +29,7 @@ func sample(factor float64) *Run {
 	l.Point(0, tcp, 1e-6)
 	l.Point(65536, msg, 1e-6)
 	p.Plots = []*Plot{{Title: "latency <by size>", X: "bytes", Y: "ms", LogX: true, LogY: true, Lines: []Line{l}}, {Title: "empty"}}
+	p.Times = []*Timeline{{Title: "a build <here>", Unit: "s", Spans: []Span{{"node2", "encoding/csv", 0.5, 20}, {"node1", "a & b", 0, 3}, {"node1", "c", 1, 2.5}, {"node1", "d", 3, 9}}}, {Title: "empty"}}
 	p.Notes = []string{"a note"}
 	return &Run{Began: time.Date(2026, 11, 27, 8, 0, 0, 0, time.UTC), Took: time.Minute, Commit: "abc", Changed: true,
 		Host: Host{CPU: "a processor", CPUs: 2, OS: "linux", MemoryMB: 1000}, Parts: []*Part{p, {Name: "fs", Title: "files", Failed: "no <disk>"}}}
@@ -56,7 +57,7 @@ func FuzzRead(f *testing.F) {
 	var b bytes.Buffer
 	_ = sample(1).Write(&b)
 	f.Add(b.Bytes())
-	f.Add([]byte(`{"version":1,"parts":[{"name":"a","plots":[{"lines":[{"x":[1,2],"y":[1]}]}],"series":[{"name":"x","values":[]}],"ratios":[{}]}]}`))
+	f.Add([]byte(`{"version":1,"parts":[{"name":"a","timelines":[{"spans":[{"place":"x","end":1},{"begin":2},{"place":"x","begin":-1,"end":3}]}],"plots":[{"lines":[{"x":[1,2],"y":[1]}]}],"series":[{"name":"x","values":[]}],"ratios":[{}]}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := Read(bytes.NewReader(b))
 		if err != nil {
@@ -185,17 +186,10 @@ func TestSVG(t *testing.T) {
 		&Plot{Title: "linear", Lines: []Line{{Name: "a", X: []float64{0, 1, 2}, Y: []float64{5, math.NaN(), 90}}}},
 		&Plot{Title: "nothing that can be shown", LogY: true, Lines: []Line{{X: []float64{1}, Y: []float64{0}}}},
 	) {
-		s := p.SVG()
-		if strings.Contains(s, "NaN") || strings.Contains(s, "Inf") {
-			t.Errorf("%s: %s", p.Title, s)
-		}
-		for d := xml.NewDecoder(strings.NewReader(s)); ; {
-			if _, err := d.Token(); err == io.EOF {
-				break
-			} else if err != nil {
-				t.Fatalf("%s: %v\n%s", p.Title, err, s)
-			}
-		}
+		wellFormed(t, p.Title, p.SVG())
+	}
+	for _, x := range sample(1).Parts[0].Times {
+		wellFormed(t, x.Title, x.SVG())
 	}
 	if dir := os.Getenv("BENCH_SVG"); dir != "" {
 		for i, p := range sample(1).Parts[0].Plots {
@@ -203,6 +197,33 @@ func TestSVG(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+func wellFormed(t *testing.T, title, svg string) {
+	t.Helper()
+	if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") {
+		t.Errorf("%s: %s", title, svg)
+	}
+	for d := xml.NewDecoder(strings.NewReader(svg)); ; {
+		if _, err := d.Token(); err == io.EOF {
+			return
+		} else if err != nil {
+			t.Fatalf("%s: %v\n%s", title, err, svg)
+		}
+	}
+}
+
+// What is done at the same time at a place is in lanes of its own, below each other.
+func TestTimeline(t *testing.T) {
+	svg := sample(1).Parts[0].Times[0].SVG()
+	y := make(map[string]string)
+	for _, m := range regexp.MustCompile(`<title>([^<]*), [0-9.]+ s from [0-9.]+ on</title><rect x="[0-9.]+" y="([0-9.]+)"`).FindAllStringSubmatch(svg, -1) {
+		y[m[1]] = m[2]
+	}
+	a, c, d, other := y["node1: a &amp; b"], y["node1: c"], y["node1: d"], y["node2: encoding/csv"]
+	if len(y) != 4 || a == c || a != d || other == a || other == c {
+		t.Errorf("%v\n%s", y, svg)
 	}
 }
 

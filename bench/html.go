@@ -1,11 +1,13 @@
 package bench
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
 	"io"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +16,7 @@ var reportText string
 
 var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"digits": digits, "format": Format, "svg": func(p *Plot) template.HTML { return template.HTML(p.SVG()) },
+	"times": func(t *Timeline) template.HTML { return template.HTML(t.SVG()) },
 }).Parse(reportText))
 
 // HTML writes the run as one page that needs nothing else. old, if not nil, is an
@@ -278,3 +281,78 @@ func (p *Plot) SVG() string {
 	b.WriteString("</svg>")
 	return b.String()
 }
+
+// SVG draws the timeline: a lane for each that is done at the same time at a place.
+func (t *Timeline) SVG() string {
+	const width, left, right, top, lane, gap, bottom = 1140.0, 70.0, 15.0, 5.0, 17.0, 8.0, 40.0
+	type place struct {
+		name  string
+		until []float64 // of each lane
+		first int       // lane of all
+	}
+	var places []*place
+	x := axis{a: left, b: width - right}
+	spans := slices.Clone(t.Spans)
+	slices.SortStableFunc(spans, func(a, b Span) int { return cmp.Compare(a.Begin, b.Begin) })
+	at := make([]int, len(spans)) // which lane of its place
+	of := make([]*place, len(spans))
+	for i, s := range spans {
+		k := slices.IndexFunc(places, func(p *place) bool { return p.name == s.Place })
+		if k < 0 {
+			k = len(places)
+			places = append(places, &place{name: s.Place})
+		}
+		p := places[k]
+		l := slices.IndexFunc(p.until, func(until float64) bool { return until <= s.Begin })
+		if l < 0 {
+			l = len(p.until)
+			p.until = append(p.until, 0)
+		}
+		p.until[l] = s.End
+		at[i], of[i] = l, p
+		x.to = max(x.to, s.End)
+	}
+	if x.to <= 0 {
+		return ""
+	}
+	slices.SortFunc(places, func(a, b *place) int { return cmp.Compare(a.name, b.name) })
+	lanes := 0
+	for _, p := range places {
+		p.first = lanes
+		lanes += len(p.until)
+	}
+	height := top + float64(lanes)*lane + float64(len(places))*gap + bottom
+	y := func(p *place, l int) float64 {
+		return top + float64(p.first+l)*lane + float64(slices.Index(places, p))*gap
+	}
+	esc := template.HTMLEscapeString
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" viewBox="0 0 %.0f %.0f" role="img" font-family="sans-serif" font-size="12"><title>%s</title>`,
+		width, height, width, height, esc(t.Title))
+	fmt.Fprintf(&b, `<rect width="%.0f" height="%.0f" fill="white"/>`, width, height)
+	for _, v := range x.ticks() {
+		fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="#ddd"/><text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`,
+			x.at(v), x.at(v), top, height-bottom, x.at(v), height-bottom+16, short(v))
+	}
+	fmt.Fprintf(&b, `<text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`, (x.a+x.b)/2, height-bottom+34, esc(t.Unit))
+	for k, p := range places {
+		fmt.Fprintf(&b, `<text x="%.1f" y="%.1f" text-anchor="end">%s</text>`, left-8, y(p, 0)+float64(len(p.until))*lane/2+4, esc(p.name))
+		for i, s := range spans {
+			if of[i] != p {
+				continue
+			}
+			x0, w := x.at(s.Begin), max(x.at(s.End)-x.at(s.Begin)-1, 1)
+			fmt.Fprintf(&b, `<g><title>%s: %s, %s %s from %s on</title><rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s" fill-opacity="0.75"/>`,
+				esc(s.Place), esc(s.What), digits(s.End-s.Begin), esc(t.Unit), digits(s.Begin), x0, y(p, at[i]), w, lane-2, colors[k%len(colors)])
+			if name := lastName(s.What); float64(len(name))*5.6+4 < w { // if there is room for it
+				fmt.Fprintf(&b, `<text x="%.1f" y="%.1f" font-size="10" fill="white">%s</text>`, x0+3, y(p, at[i])+lane-6, esc(name))
+			}
+			b.WriteString("</g>")
+		}
+	}
+	b.WriteString("</svg>")
+	return b.String()
+}
+
+// lastName is what follows the last slash.
+func lastName(s string) string { return s[strings.LastIndexByte(s, '/')+1:] }

@@ -9,12 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -54,7 +54,7 @@ const each = 3
 const given = "fmt"
 
 const (
-	// tree is where sources and objects are: on node1, and by a link to that on the other nodes.
+	// tree is where sources and objects are: on node1.
 	tree = "/build"
 	// toolDir has the tools: each node has its own.
 	toolDir = "/tools"
@@ -72,11 +72,14 @@ type goPackage struct {
 
 // A compileTask is a task of program distbuild.
 type compileTask struct {
-	Name   string   `json:"name"`
-	Needs  []string `json:"needs,omitempty"`
-	Script string   `json:"script"`
-	Cost   float64  `json:"cost,omitempty"`
-	Here   bool     `json:"here,omitempty"`
+	Name     string     `json:"name"`
+	Needs    []string   `json:"needs,omitempty"`
+	Commands [][]string `json:"commands"`
+	Inputs   []string   `json:"inputs,omitempty"`
+	Outputs  []string   `json:"outputs"`
+	Work     string     `json:"work,omitempty"`
+	Cost     float64    `json:"cost,omitempty"`
+	Here     bool       `json:"here,omitempty"`
 }
 
 // listPackages lists packages and all that they import.
@@ -105,52 +108,67 @@ func listPackages(ctx context.Context, tc *goport.Toolchain, export bool, names 
 	}
 }
 
-// A plan is what is to be built: files for the tree, and tasks.
+// A plan is what is to be built: files for the tree, and tasks. All names of files are those in
+// the tree, whose directory commands are run in.
 type plan struct {
-	root, tools string // the tree, and the directory of the tools
-	packages    int
-	tasks       []compileTask
-	files       map[string]string // in the tree → on this host
-	text        map[string]string // in the tree → what is in it
-	objects     []string          // archives that are built, and the program
+	tools    string // the directory of the tools
+	packages int
+	tasks    []compileTask
+	files    map[string]string // in the tree → on this host
+	text     map[string]string // in the tree → what is in it
 }
 
-// object is where the archive of a package is.
-func object(root, pkg string) string { return path.Join(root, "obj", pkg+".a") }
+// An archive is what is made of a package: what those that import it read, and what the linker does. A
+// compiler makes both at once (its -linkobj), so that nobody has to read all of it to import it.
+type archive struct{ exports, code string }
 
-// makePlan plans to build a program that imports packages, below root, with the tools of a
+// built is the archive that a task makes.
+func built(pkg string) archive { return archive{"obj/" + pkg + ".x", "obj/" + pkg + ".o"} }
+
+// ready is the archive of a package that is there.
+func ready(pkg string) archive { return archive{"given/" + pkg + ".x", "given/" + pkg + ".a"} }
+
+// makePlan plans to build a program that imports packages, with the tools of a
 // directory. have are archives that are there already.
-func makePlan(root, tools string, list []*goPackage, have map[string]string, include string) (*plan, error) {
-	p := &plan{root: root, tools: tools, files: make(map[string]string), text: make(map[string]string)}
+func makePlan(tools string, list []*goPackage, have map[string]string, include string) (*plan, error) {
+	p := &plan{tools: tools, files: make(map[string]string), text: make(map[string]string)}
 	for name, file := range have {
-		p.files[path.Join("given", name+".a")] = file
-	}
-	for _, h := range []string{"asm_amd64.h", "asm_ppc64x.h", "asm_riscv64.h", "funcdata.h", "textflag.h"} {
-		p.files["include/"+h] = filepath.Join(include, h)
-	}
-	archive := func(pkg string) string {
-		if _, ok := have[pkg]; ok {
-			return path.Join(root, "given", pkg+".a")
+		exports, err := exportsOf(file)
+		if err != nil {
+			return nil, err
 		}
-		return object(root, pkg)
+		p.files[ready(name).code] = file
+		p.text[ready(name).exports] = string(exports)
 	}
-	var main, link strings.Builder
+	for _, h := range headers {
+		file := filepath.Join(include, h)
+		if _, err := os.Stat(file); err == nil { // not all releases have all
+			p.files["include/"+h] = file
+		}
+	}
+	p.text["empty/go_asm.h"] = "// for who only looks at names\n"
+	at := func(pkg string) archive {
+		if _, ok := have[pkg]; ok {
+			return ready(pkg)
+		}
+		return built(pkg)
+	}
+	var main, cfg strings.Builder
 	main.WriteString("package main\n\nimport (\n")
 	needs := []string{}
+	link := compileTask{Name: "link", Needs: []string{"main"}, Cost: 2e5, Here: true} // it needs all files
 	for _, x := range list {
-		fmt.Fprintf(&link, "packagefile %s=%s\n", x.ImportPath, archive(x.ImportPath))
+		fmt.Fprintf(&cfg, "packagefile %s=%s\n", x.ImportPath, at(x.ImportPath).code)
+		link.Inputs = append(link.Inputs, at(x.ImportPath).code)
 		if _, ok := have[x.ImportPath]; ok {
 			continue
 		}
 		if len(x.CgoFiles)+len(x.EmbedFiles)+len(x.SysoFiles) > 0 {
 			return nil, fmt.Errorf("%s has files that this cannot build", x.ImportPath)
 		}
-		p.packages++
-		t, err := p.pack(x, archive, have)
-		if err != nil {
+		if err := p.pack(x, at); err != nil {
 			return nil, err
 		}
-		p.tasks = append(p.tasks, t)
 		needs = append(needs, x.ImportPath)
 		if !strings.Contains("/"+x.ImportPath+"/", "/internal/") {
 			fmt.Fprintf(&main, "\t_ %q\n", x.ImportPath)
@@ -158,28 +176,51 @@ func makePlan(root, tools string, list []*goPackage, have map[string]string, inc
 	}
 	main.WriteString(")\n\nfunc main() { println(\"built on the Hurd\") }\n")
 	p.text["src/main/main.go"] = main.String()
-	t, err := p.pack(&goPackage{ImportPath: "main", Dir: "", GoFiles: []string{"main.go"}, Imports: needs}, archive, have)
-	if err != nil {
+	if err := p.pack(&goPackage{ImportPath: "main", GoFiles: []string{"main.go"}, Imports: needs}, at); err != nil {
 		return nil, err
 	}
-	t.Name = "main"
-	p.packages++
-	p.text["link.cfg"] = link.String() + "packagefile main=" + object(root, "main") + "\n"
-	program := path.Join(root, "obj", "program")
-	p.tasks = append(p.tasks, t, compileTask{Name: "link", Needs: []string{"main"}, Cost: 2e5, Here: true, // it needs all files
-		Script: fmt.Sprintf("%s/link -s -w -buildid= -importcfg %s/link.cfg -o %s %s\n", tools, root, program, object(root, "main"))})
-	p.objects = append(p.objects, program)
+	p.text["link.cfg"] = cfg.String() + "packagefile main=" + built("main").code + "\n"
+	link.Inputs = append(link.Inputs, "link.cfg", built("main").code)
+	link.Outputs = []string{program}
+	link.Commands = [][]string{{path.Join(tools, "link"), "-s", "-w", "-buildid=", "-importcfg", "link.cfg", "-o", program, built("main").code}}
+	p.tasks = append(p.tasks, link)
 	return p, nil
 }
 
-// pack plans the compilation of a package.
-func (p *plan) pack(x *goPackage, archive func(string) string, have map[string]string) (compileTask, error) {
+// program is what is built.
+const program = "obj/program"
+
+// headers are those of Go's library that its assembly includes.
+var headers = []string{"asm_amd64.h", "asm_ppc64x.h", "asm_riscv64.h", "funcdata.h", "textflag.h"}
+
+// exportsOf returns an archive of only what those read who import the package of one: its first
+// member.
+func exportsOf(file string) ([]byte, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	const magic, header = "!<arch>\n", 60
+	if !strings.HasPrefix(string(b), magic+"__.PKGDEF ") || len(b) < len(magic)+header {
+		return nil, fmt.Errorf("%s is no archive of a package", file)
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(b[len(magic)+48 : len(magic)+58])))
+	if err != nil || n < 0 || n > len(b)-len(magic)-header {
+		return nil, fmt.Errorf("%s: the length of its first member is %q", file, b[len(magic)+48:len(magic)+58])
+	}
+	return b[:len(magic)+header+n], nil
+}
+
+// pack plans the compilation of a package. at says where the archives of others are.
+func (p *plan) pack(x *goPackage, at func(pkg string) archive) error {
 	t := compileTask{Name: x.ImportPath, Cost: 2e4}
-	root, tools := p.root, p.tools
-	src := path.Join(root, "src", x.ImportPath)
+	tools := p.tools
+	src := path.Join("src", x.ImportPath)
+	config := path.Join("cfg", x.ImportPath+".cfg")
+	t.Inputs = append(t.Inputs, config)
 	var cfg strings.Builder
-	for from, to := range x.ImportMap {
-		fmt.Fprintf(&cfg, "importmap %s=%s\n", from, to)
+	for _, from := range slices.Sorted(maps.Keys(x.ImportMap)) {
+		fmt.Fprintf(&cfg, "importmap %s=%s\n", from, x.ImportMap[from])
 	}
 	for _, imp := range x.Imports {
 		if to, ok := x.ImportMap[imp]; ok {
@@ -188,55 +229,67 @@ func (p *plan) pack(x *goPackage, archive func(string) string, have map[string]s
 		if imp == "unsafe" || imp == "C" {
 			continue
 		}
-		fmt.Fprintf(&cfg, "packagefile %s=%s\n", imp, archive(imp))
-		if _, ok := have[imp]; !ok {
+		fmt.Fprintf(&cfg, "packagefile %s=%s\n", imp, at(imp).exports)
+		t.Inputs = append(t.Inputs, at(imp).exports)
+		if at(imp) == built(imp) {
 			t.Needs = append(t.Needs, imp)
 		}
 	}
-	p.text[path.Join("cfg", x.ImportPath+".cfg")] = cfg.String()
+	p.text[config] = cfg.String()
 	for _, f := range slices.Concat(x.GoFiles, x.SFiles, x.HFiles) {
+		t.Inputs = append(t.Inputs, path.Join(src, f))
 		if x.Dir == "" {
 			continue // it is text of ours
 		}
 		st, err := os.Stat(filepath.Join(x.Dir, f))
 		if err != nil {
-			return t, err
+			return err
 		}
 		t.Cost += float64(st.Size())
-		p.files[path.Join("src", x.ImportPath, f)] = filepath.Join(x.Dir, f)
+		p.files[path.Join(src, f)] = filepath.Join(x.Dir, f)
 	}
-	all := func(files []string) string {
-		var b strings.Builder
+	all := func(files []string) []string {
+		var list []string
 		for _, f := range files {
-			b.WriteString(" " + path.Join(src, f))
+			list = append(list, path.Join(src, f))
 		}
-		return b.String()
+		return list
 	}
-	out := archive(x.ImportPath)
-	flags := fmt.Sprintf("-o %s -trimpath %s -p %s -buildid= -c=1 -importcfg %s -pack", out, root, x.ImportPath, path.Join(root, "cfg", x.ImportPath+".cfg"))
+	out := built(x.ImportPath)
+	t.Outputs = []string{out.exports, out.code}
+	compile := []string{path.Join(tools, "compile"), "-o", out.exports, "-linkobj", out.code, "-trimpath", "$TREE", "-p", x.ImportPath, "-buildid=", "-c=1", "-importcfg", config, "-pack"}
 	if x.Standard {
-		flags += " -std"
+		compile = append(compile, "-std")
 	}
 	if len(x.SFiles) == 0 {
-		t.Script = fmt.Sprintf("%s/compile -complete %s%s\n", tools, flags, all(x.GoFiles))
+		t.Commands = [][]string{slices.Concat(compile, []string{"-complete"}, all(x.GoFiles))}
 	} else {
-		// What only this task wants is on the file system of the node that it runs on, as go build
-		// has it in a directory for temporary files.
-		asm := fmt.Sprintf("%s/asm -p %s -trimpath \"$W=>;%s\" -I $W -I %s/include -D GOOS_hurd -D GOARCH_386 -D GO386_sse2", tools, x.ImportPath, root, root)
-		var b, objects strings.Builder
-		b.WriteString("W=/tmp/asm-$$\nmkdir $W\n: > $W/go_asm.h\n") // for the first, which only looks at names
-		fmt.Fprintf(&b, "%s -gensymabis -o $W/symabis%s\n", asm, all(x.SFiles))
-		fmt.Fprintf(&b, "%s/compile %s -symabis $W/symabis -asmhdr $W/go_asm.h%s\n", tools, flags, all(x.GoFiles))
-		for _, f := range x.SFiles {
-			o := "$W/" + strings.TrimSuffix(f, ".s") + ".o"
-			fmt.Fprintf(&b, "%s -o %s %s\n", asm, o, path.Join(src, f))
-			objects.WriteString(" " + o)
+		t.Work = path.Join("work", x.ImportPath)
+		asm := func(more ...string) []string {
+			return slices.Concat([]string{path.Join(tools, "asm"), "-p", x.ImportPath, "-trimpath", "$TREE", "-I", "include", "-D", "GOOS_hurd", "-D", "GOARCH_386", "-D", "GO386_sse2"}, more)
 		}
-		fmt.Fprintf(&b, "%s/pack r %s%s\nrm -r $W\n", tools, out, objects.String())
-		t.Script = b.String()
+		names, macros := path.Join(t.Work, "symabis"), path.Join(t.Work, "go_asm.h")
+		t.Inputs = append(t.Inputs, "empty/go_asm.h")
+		for _, h := range headers {
+			if _, ok := p.files["include/"+h]; ok {
+				t.Inputs = append(t.Inputs, "include/"+h)
+			}
+		}
+		t.Commands = [][]string{
+			asm(append([]string{"-I", "empty", "-gensymabis", "-o", names}, all(x.SFiles)...)...),
+			slices.Concat(compile, []string{"-symabis", names, "-asmhdr", macros}, all(x.GoFiles)),
+		}
+		add := []string{path.Join(tools, "pack"), "r", out.code}
+		for _, f := range x.SFiles {
+			o := path.Join(t.Work, strings.TrimSuffix(f, ".s")+".o")
+			t.Commands = append(t.Commands, asm("-I", t.Work, "-o", o, path.Join(src, f)))
+			add = append(add, o)
+		}
+		t.Commands = append(t.Commands, add)
 	}
-	p.objects = append(p.objects, out)
-	return t, nil
+	p.packages++
+	p.tasks = append(p.tasks, t)
+	return nil
 }
 
 // write writes the tree's files below dir, and which directories the objects need.
@@ -250,9 +303,7 @@ func (p *plan) write(dir string) error {
 	}
 	for name, from := range p.files {
 		b, err := os.ReadFile(from)
-		if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(name, "include/") {
-			continue // this release has no such header
-		} else if err != nil {
+		if err != nil {
 			return err
 		}
 		if err := put(name, b); err != nil {
@@ -271,16 +322,6 @@ func (p *plan) write(dir string) error {
 	return put("tasks.json", b)
 }
 
-// directories are those that the objects go to.
-func (p *plan) directories() []string {
-	var list []string
-	for _, o := range p.objects {
-		list = append(list, path.Dir(o))
-	}
-	slices.Sort(list)
-	return slices.Compact(list)
-}
-
 // buildTools builds Go's tools for the nodes into a directory.
 func buildTools(ctx context.Context, tc *goport.Toolchain, dir string) error {
 	cmd := tc.Command(ctx, "build", "-ldflags=-s -w", "-o", dir+string(filepath.Separator), "cmd/compile", "cmd/asm", "cmd/link", "cmd/pack")
@@ -292,7 +333,7 @@ func buildTools(ctx context.Context, tc *goport.Toolchain, dir string) error {
 }
 
 // planFor is the plan to build the packages with names.
-func planFor(ctx context.Context, tc *goport.Toolchain, root, tools string, names []string) (*plan, error) {
+func planFor(ctx context.Context, tc *goport.Toolchain, tools string, names []string) (*plan, error) {
 	base, err := listPackages(ctx, tc, true, given)
 	if err != nil {
 		return nil, err
@@ -308,7 +349,7 @@ func planFor(ctx context.Context, tc *goport.Toolchain, root, tools string, name
 		return nil, err
 	}
 	list = slices.DeleteFunc(list, func(p *goPackage) bool { return p.ImportPath == "unsafe" })
-	return makePlan(root, tools, list, have, filepath.Join(tc.Dir, "src", "runtime"))
+	return makePlan(tools, list, have, filepath.Join(tc.Dir, "src", "runtime"))
 }
 
 func (m *measuring) compile(ctx context.Context) error {
@@ -321,7 +362,7 @@ func (m *measuring) compile(ctx context.Context) error {
 		names = strings.Fields(few)
 	}
 	m.Say("compiling what the nodes compile with")
-	p, err := planFor(ctx, tc, tree, path.Join(toolDir, "bin"), names)
+	p, err := planFor(ctx, tc, path.Join(toolDir, "bin"), names)
 	if err != nil {
 		return err
 	}
@@ -346,87 +387,161 @@ func (m *measuring) compile(ctx context.Context) error {
 			if n == 0 {
 				return m.put(gctx, 1, filepath.Join(dir, "sources"), tree)
 			}
-			_, err := m.run(gctx, n+1, "ln", "-s", "/n/node1"+tree, tree)
-			return err
+			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	m.part.Notes = append(m.part.Notes, fmt.Sprintf("%d packages are compiled, assembled and linked, by distbuild on node1, where sources and objects are; each node has tools of its own; "+
-		"each task but the last, link, is put by rexec on the node that has the fewest; of a quick run, by rexec --any, unless a node has three already. What the smallest programs have (package %s and all that it imports) is there, compiled.", p.packages, given))
+	m.part.Notes = append(m.part.Notes, fmt.Sprintf("%d packages are compiled, assembled and linked, by distbuild on node1, where sources and objects are; each node has tools of its own. "+
+		"A task but the last, link, runs on the node that has the fewest, %d at a time for each node: on node1 in the tree, elsewhere by rexec, on copies of what it reads; what it makes goes to node1's tree. "+
+		"Placed by any, rexec --any chooses, unless a node has %d already. What the smallest programs have (package %s and all that it imports) is there, compiled.", p.packages, each, each, given))
 
+	var ways []way
 	counts := m.Nodes
 	if len(counts) == 0 || counts[0] != 1 {
 		counts = append([]int{1}, counts...)
 	}
-	series := make(map[int]*bench.Series)
 	for _, n := range counts {
-		series[n] = m.part.Add(fmt.Sprintf("build/nodes=%d", n), "ns")
+		all := n > 1 && n == len(m.lab.Nodes()) // on fewer, others have nothing to do, and rexec would take them
+		if !all || !m.Quick {
+			ways = append(ways, way{nodes: n})
+		}
+		if all {
+			ways = append(ways, way{nodes: n, any: true})
+		}
+	}
+	series := make(map[way]*bench.Series)
+	paths := make(map[way]*bench.Series)
+	shares := make(map[way]map[string]*share)
+	for _, w := range ways {
+		series[w] = m.part.Add("build/"+w.String(), "ns")
+		paths[w] = m.part.Add("longest-path/"+w.String(), "ns")
+		shares[w] = make(map[string]*share)
 	}
 	var sums string
-	spread := make(map[string]share)
 	turns := m.turns(1, 2)
 	for turn := range turns {
-		for _, n := range counts {
-			m.Say(fmt.Sprintf("turn %d of %d: a build on %d of the nodes", turn+1, turns, n))
-			if _, err := m.run(ctx, 1, "sh", "-c", "rm -rf "+tree+"/obj; mkdir -p "+strings.Join(p.directories(), " ")); err != nil {
-				return err
-			}
-			args := []string{"distbuild", "-progress", "-j", fmt.Sprint(each * n)}
-			if n > 1 {
-				args = append(args, "-on", nodeNames(n))
-			}
-			if m.Quick && n == len(m.lab.Nodes()) { // on fewer, others have nothing to do, and would be taken
-				args = append(args, "-any")
-			}
-			var r struct {
-				Took float64            `json:"took_s"`
-				On   map[string]int     `json:"on"`
-				Each map[string]float64 `json:"each_s"`
-			}
-			if err := m.follow(ctx, &r, m.buildNote, 1, append(args, tree+"/tasks.json")...); err != nil {
-				return err
-			}
-			series[n].Values = append(series[n].Values, r.Took*1e9)
-			if n > 1 {
-				for node, k := range r.On {
-					x := spread[fmt.Sprintf("of %d nodes, %s", n, node)]
-					spread[fmt.Sprintf("of %d nodes, %s", n, node)] = share{x.tasks + k, x.took + r.Each[node]}
-				}
-			}
-			// The same bits, wherever it was compiled.
-			now, err := m.run(ctx, 1, "distbuild", "-sums", tree+"/obj")
+		for _, w := range ways {
+			m.Say(fmt.Sprintf("turn %d of %d: a build, %v", turn+1, turns, w))
+			r, now, err := m.buildOnce(ctx, w)
 			if err != nil {
 				return err
 			}
+			series[w].Values = append(series[w].Values, r.Took*1e9)
+			for node, x := range r.Nodes {
+				if shares[w][node] == nil {
+					shares[w][node] = new(share)
+				}
+				shares[w][node].add(x)
+			}
+			if turn == turns-1 {
+				m.part.Times = append(m.part.Times, r.timeline(w))
+			}
+			paths[w].Values = append(paths[w].Values, r.Path*1e9)
+			// The same bits, wherever it was compiled.
 			if sums == "" {
 				sums = now
 			} else if now != sums {
-				return fmt.Errorf("objects of %d nodes are not those of one:\n%s\nand:\n%s", n, now, sums)
-			}
-			if out, err := m.run(ctx, 1, "sh", "-c", tree+"/obj/program 2>&1"); err != nil || strings.TrimSpace(out) != "built on the Hurd" {
-				return fmt.Errorf("the program that was built says %q: %w", out, err)
+				return fmt.Errorf("objects of %v are not those of one:\n%s\nand:\n%s", w, now, sums)
 			}
 		}
 	}
-	for _, n := range counts[1:] {
+	one := series[way{nodes: 1}]
+	for _, w := range ways[1:] {
 		var goal *bench.Goal
-		if n == 2 {
+		if w.nodes == 2 {
 			goal = bench.AtLeast(1.6)
 		}
-		m.part.Faster(fmt.Sprintf("compiling on %d nodes, times one", n), series[1], series[n], true, goal)
-		if n == 3 {
-			m.part.Faster("compiling on 3 nodes, times two", series[2], series[3], true, bench.AtLeast(1))
+		m.part.Faster("compiling on "+w.text()+", times one", one, series[w], true, goal)
+		if named := (way{nodes: w.nodes}); w.any && series[named] != nil {
+			m.part.Faster("compiling on "+w.text()+", times where distbuild places", series[named], series[w], true, nil)
+		}
+		if w.nodes == 3 && !w.any && series[way{nodes: 2}] != nil {
+			m.part.Faster("compiling on 3 nodes, times two", series[way{nodes: 2}], series[w], true, bench.AtLeast(1))
 		}
 	}
 	var where []string
-	for k, v := range spread {
-		where = append(where, fmt.Sprintf("%s: %d, of %.1f s", k, v.tasks, v.took/float64(v.tasks)))
+	for _, w := range ways[1:] {
+		for _, node := range slices.Sorted(maps.Keys(shares[w])) {
+			where = append(where, fmt.Sprintf("of %s, %s: %v", w.text(), node, shares[w][node]))
+		}
 	}
-	slices.Sort(where)
-	m.part.Notes = append(m.part.Notes, "Tasks, of all runs, and how long each took: "+strings.Join(where, "; ")+". The objects had the same bits each time.")
+	m.part.Notes = append(m.part.Notes, "Tasks of all turns, and how long each took: "+strings.Join(where, "; ")+". The objects had the same bits each time.")
 	return m.gcc(ctx, counts)
+}
+
+// A way is on how many nodes a build is, and who places tasks.
+type way struct {
+	nodes int
+	any   bool // rexec --any
+}
+
+func (w way) String() string {
+	if w.any {
+		return fmt.Sprintf("nodes=%d/placed=any", w.nodes)
+	}
+	return fmt.Sprintf("nodes=%d", w.nodes)
+}
+
+// text is what people read.
+func (w way) text() string {
+	switch {
+	case w.any:
+		return fmt.Sprintf("%d nodes by rexec --any", w.nodes)
+	case w.nodes == 1:
+		return "one node"
+	}
+	return fmt.Sprintf("%d nodes", w.nodes)
+}
+
+// A build is what distbuild reports: see its Report.
+type build struct {
+	Took  float64           `json:"took_s"`
+	Path  float64           `json:"path_s"`
+	Nodes map[string]*share `json:"nodes"`
+	Spans []struct {
+		Task  string  `json:"task"`
+		Node  string  `json:"node"`
+		Began float64 `json:"began_s"`
+		Ended float64 `json:"ended_s"`
+	} `json:"spans"`
+}
+
+// timeline shows what ran where, and when.
+func (r *build) timeline(w way) *bench.Timeline {
+	t := &bench.Timeline{Title: "A build on " + w.text(), Unit: "s"}
+	for _, s := range r.Spans {
+		t.Spans = append(t.Spans, bench.Span{Place: s.Node, What: s.Task, Begin: s.Began, End: s.Ended})
+	}
+	return t
+}
+
+// buildOnce builds all once, and returns the sums of what was made, too.
+func (m *measuring) buildOnce(ctx context.Context, w way) (*build, string, error) {
+	if _, err := m.run(ctx, 1, "rm", "-rf", tree+"/obj"); err != nil {
+		return nil, "", err
+	}
+	args := []string{"distbuild", "-progress", "-j", fmt.Sprint(each * w.nodes)}
+	if w.nodes > 1 {
+		args = append(args, "-on", nodeNames(w.nodes))
+	}
+	if w.any {
+		args = append(args, "-any")
+	}
+	r := new(build)
+	if err := m.follow(ctx, r, m.buildNote, 1, append(args, tree+"/tasks.json")...); err != nil {
+		return nil, "", err
+	}
+	sums, err := m.run(ctx, 1, "distbuild", "-sums", tree+"/obj")
+	if err != nil {
+		return nil, "", err
+	}
+	out, err := m.run(ctx, 1, "sh", "-c", tree+"/"+program+" 2>&1")
+	if err != nil || strings.TrimSpace(out) != "built on the Hurd" {
+		return nil, "", fmt.Errorf("the program that was built says %q: %w", out, err)
+	}
+	return r, sums, nil
 }
 
 // buildNote notes how far a build is, if a line is what distbuild says of it.
@@ -441,11 +556,8 @@ func (m *measuring) buildNote(line []byte) bool {
 	on := make(map[string][]string)
 	for _, r := range p.Running {
 		node := r.Node
-		switch node {
-		case "":
+		if node == "" {
 			node = "to be placed"
-		case "here":
-			node = "node1"
 		}
 		on[node] = append(on[node], r.Task)
 	}
@@ -482,10 +594,35 @@ func (m *measuring) put(ctx context.Context, node int, dir, to string) error {
 	return nil
 }
 
-// A share is what a node has done.
+// A share is what a node has done: see distbuild's Share.
 type share struct {
-	tasks int
-	took  float64
+	Tasks int     `json:"tasks"`
+	Took  float64 `json:"took_s"`
+	Fetch float64 `json:"fetch_s"`
+	Run   float64 `json:"run_s"`
+	Store float64 `json:"store_s"`
+	Files int     `json:"files"`
+	Bytes int64   `json:"bytes"`
+}
+
+func (s *share) add(x *share) {
+	s.Tasks += x.Tasks
+	s.Took += x.Took
+	s.Fetch += x.Fetch
+	s.Run += x.Run
+	s.Store += x.Store
+	s.Files += x.Files
+	s.Bytes += x.Bytes
+}
+
+// String says what a task took, on average.
+func (s *share) String() string {
+	n := float64(max(s.Tasks, 1))
+	text := fmt.Sprintf("%d, of %.1f s", s.Tasks, s.Took/n)
+	if s.Files > 0 {
+		text += fmt.Sprintf(" (%.1f to get files, %.1f to run, %.1f to put back; %.1f files of %.0f kB)", s.Fetch/n, s.Run/n, s.Store/n, float64(s.Files)/n, float64(s.Bytes)/n/1e3)
+	}
+	return text
 }
 
 func nodeNames(n int) string {

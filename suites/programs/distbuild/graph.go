@@ -9,8 +9,15 @@ import (
 type Task struct {
 	Name  string   `json:"name"`
 	Needs []string `json:"needs,omitempty"`
-	// Script is for the shell, which ends at the first command that fails.
-	Script string `json:"script"`
+	// Commands are run in the tree, one after the other, until one fails. $TREE in
+	// their arguments is the name of the tree's directory.
+	Commands [][]string `json:"commands"`
+	// Inputs are the files of the tree that they read, and Outputs those that they
+	// write: names in the tree.
+	Inputs  []string `json:"inputs,omitempty"`
+	Outputs []string `json:"outputs,omitempty"`
+	// Work is a directory in the tree that only this task has, while it runs.
+	Work string `json:"work,omitempty"`
 	// Cost is how long it takes, roughly, in any unit.
 	Cost float64 `json:"cost,omitempty"`
 	// Here is that it is to run on this node.

@@ -43,7 +43,7 @@ func TestOrder(t *testing.T) {
 			var mu sync.Mutex
 			ended := make(map[string]bool)
 			running, jobs := 0, 1+r.IntN(4)
-			rep, err := build(tasks, jobs, func(x *Task, _ func(string)) (string, error) {
+			rep, err := build(tasks, jobs, func(x *Task, _ func(string)) (outcome, error) {
 				mu.Lock()
 				running++
 				if running > jobs {
@@ -63,9 +63,9 @@ func TestOrder(t *testing.T) {
 					t.Errorf("%s twice", x.Name)
 				}
 				ended[x.Name] = true
-				return "n", nil
+				return outcome{Node: "n"}, nil
 			}, watcher{})
-			if err != nil || rep.On["n"] != len(tasks) || len(ended) != len(tasks) {
+			if err != nil || rep.Nodes["n"].Tasks != len(tasks) || len(ended) != len(tasks) {
 				t.Error(rep, err)
 			}
 		})
@@ -76,11 +76,11 @@ func TestOrder(t *testing.T) {
 func TestUrgency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tasks := []*Task{task("a", 1), task("b", 1), task("c", 1), task("long", 1), task("then", 5, "long")}
-		r, err := build(tasks, 2, func(x *Task, _ func(string)) (string, error) {
+		r, err := build(tasks, 2, func(x *Task, _ func(string)) (outcome, error) {
 			time.Sleep(time.Duration(x.Cost * 1e9))
-			return "", nil
+			return outcome{}, nil
 		}, watcher{})
-		if err != nil || r.Took != 6 {
+		if err != nil || r.Took != 6 || r.Path != 6 {
 			t.Error(r, err)
 		}
 	})
@@ -103,17 +103,17 @@ func TestError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad := errors.New("bad")
 		other := false
-		_, err := build([]*Task{task("a", 9), task("b", 8), task("c", 7), task("d", 1, "a")}, 2, func(x *Task, _ func(string)) (string, error) {
+		_, err := build([]*Task{task("a", 9), task("b", 8), task("c", 7), task("d", 1, "a")}, 2, func(x *Task, _ func(string)) (outcome, error) {
 			switch x.Name {
 			case "a":
-				return "", bad
+				return outcome{}, bad
 			case "b":
 				time.Sleep(time.Second)
 				other = true
 			default:
 				t.Errorf("%s was begun", x.Name)
 			}
-			return "", nil
+			return outcome{}, nil
 		}, watcher{})
 		if !errors.Is(err, bad) || !other {
 			t.Error(err, other)
@@ -121,72 +121,138 @@ func TestError(t *testing.T) {
 	})
 }
 
-// With the shell.
-func TestRun(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "tasks")
-	write := func(tasks ...*Task) {
-		b, err := json.Marshal(tasks)
-		if err == nil {
-			err = os.WriteFile(file, b, 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+// TestMain has this program be distbuild itself, for the tests' rexec.
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "distbuild" {
+		main()
 	}
-	write(&Task{Name: "one", Script: "echo 1 > " + dir + "/one"}, &Task{Name: "two", Needs: []string{"one"}, Script: "cat " + dir + "/one > " + dir + "/two"})
-	// A rexec that says that it is somewhere.
-	text := "#!/bin/sh\ntest $1 = --root=there\nREXEC_NODE=$2\nexport REXEC_NODE\nshift 2\nexec \"$@\"\n"
-	if err := os.WriteFile(filepath.Join(dir, "rexec"), []byte(text), 0o755); err != nil {
+	os.Exit(m.Run())
+}
+
+// withRexec has a rexec that says that it is somewhere, for what follows in the test.
+func withRexec(t *testing.T) {
+	dir := t.TempDir()
+	text := "#!/bin/sh\ntest $1 = --root=there || exit 9\nif [ $2 != --any ]; then REXEC_NODE=$2; export REXEC_NODE; fi\nshift 2\nexec \"$@\"\n"
+	me, err := os.Executable()
+	if err = errors.Join(err, os.WriteFile(filepath.Join(dir, "rexec"), []byte(text), 0o755), os.Symlink(me, filepath.Join(dir, "distbuild"))); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	p, err := newPlacement([]string{"node7"}, false, 4)
-	if err != nil {
-		t.Fatal(err)
+}
+
+func sh(script string) [][]string { return [][]string{{"sh", "-ec", script}} }
+
+// Tasks are carried out on copies, on other nodes, and in the tree, here: with the same results.
+func TestRun(t *testing.T) {
+	withRexec(t)
+	for name, any := range map[string]bool{"node7": false, "": false, "node8": true} {
+		tree := t.TempDir()
+		file := filepath.Join(tree, "tasks")
+		b, err := json.Marshal([]*Task{
+			{Name: "one", Commands: append(sh("echo 1 > out/one; pwd"), []string{"sh", "-ec", "test $PWD = $1", "sh", "$TREE"}), Inputs: []string{"in/zero"}, Outputs: []string{"out/one"}},
+			{Name: "two", Needs: []string{"one"}, Commands: sh("cat out/one in/zero > work/x; cat work/x > out/a/two"), Inputs: []string{"out/one", "in/zero"}, Outputs: []string{"out/a/two"}, Work: "work"},
+		})
+		if err = errors.Join(err, os.WriteFile(file, b, 0o644), os.Mkdir(filepath.Join(tree, "in"), 0o755), os.WriteFile(filepath.Join(tree, "in", "zero"), []byte("0\n"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		p, err := newPlacement(tree, name, any, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.mounts = filepath.Join(t.TempDir(), "n")
+		if err := errors.Join(os.Mkdir(p.mounts, 0o755), os.MkdirAll(filepath.Dir(p.away()), 0o755), os.Symlink(tree, p.away())); err != nil {
+			t.Fatal(err)
+		}
+		r, err := run(file, 4, p, watcher{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := name
+		if name == "" || any {
+			at = p.self
+		}
+		if n := r.Nodes[at]; n == nil || n.Tasks != 2 || len(r.Spans) != 2 || p.has[at] != 0 {
+			t.Errorf("%+v", r)
+		} else if at == "node7" && (n.Files != 3 || n.Bytes != 2+2+4) { // zero, one and two: once each
+			t.Errorf("%+v", n)
+		}
+		if b, err := os.ReadFile(tree + "/out/a/two"); string(b) != "1\n0\n" {
+			t.Error(string(b), err)
+		}
+		if _, err := os.Stat(tree + "/work"); err == nil {
+			t.Error("what only a task had is still there")
+		}
+		left, _ := filepath.Glob(filepath.Join(stages, p.id, "*"))
+		if want := at == "node7"; want != (len(left) > 0) {
+			t.Errorf("on %s there is %q", at, left)
+		}
+		if err := p.end(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(filepath.Join(stages, p.id)); err == nil {
+			t.Error("the copies are still there")
+		}
 	}
-	r, err := run(file, 4, p, watcher{})
-	if err != nil || r.On["node7"] != 2 || p.has["node7"] != 0 {
-		t.Fatal(r, err)
+}
+
+// What goes wrong is said.
+func TestWrong(t *testing.T) {
+	withRexec(t)
+	for node, want := range map[string]string{"": "exit status 1", "node7": "exit status 1"} {
+		tree := t.TempDir()
+		p, err := newPlacement(tree, node, false, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.mounts = t.TempDir()
+		if err := errors.Join(os.MkdirAll(filepath.Dir(p.away()), 0o755), os.Symlink(tree, p.away())); err != nil {
+			t.Fatal(err)
+		}
+		for what, x := range map[string]*Task{
+			want:         {Commands: append(sh("false"), []string{"true"})},
+			"nowhere":    {Commands: sh("cat nowhere"), Inputs: []string{"nowhere"}},
+			"not-made":   {Commands: sh("true"), Outputs: []string{"not-made"}},
+			"no-program": {Commands: [][]string{{"no-program"}}},
+		} {
+			if what == "not-made" && node == "" {
+				continue // who needs it misses it
+			}
+			if _, err := p.start(x, func(string) {}); err == nil || !strings.Contains(err.Error(), what) {
+				t.Errorf("on %q: %q: %v", node, what, err)
+			}
+		}
+		if err := p.end(); err != nil {
+			t.Error(err)
+		}
 	}
-	if b, err := os.ReadFile(dir + "/two"); string(b) != "1\n" {
-		t.Error(string(b), err)
-	}
-	write(&Task{Name: "wrong", Script: "false\ntrue"})
-	if _, err := run(file, 1, new(placement), watcher{}); err == nil || !strings.Contains(err.Error(), "wrong: on here: exit status 1") {
-		t.Error(err)
+	for _, id := range []string{"", ".", "..", "a/b", "/a"} {
+		if remove(id) == nil {
+			t.Errorf("removed %q", id)
+		}
 	}
 }
 
 // Nodes get as many as each other; and where rexec chooses, none more than its share.
 func TestPlacement(t *testing.T) {
-	p, err := newPlacement([]string{"a", "b"}, false, 4)
+	p, err := newPlacement("", "a,b", false, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.self = "a"
-	at := func() string {
-		by, node := p.place()
-		if by[2] != node {
-			t.Error(by, node)
-		}
-		return node
-	}
-	x := at()
-	p.count(here, 1)
-	y := at()
+	x := p.place()
+	p.count(x, 1)
+	y := p.place()
 	p.count(y, 1)
-	p.count(here, -1)
-	if z := at(); x != "a" || y != "b" || z != "a" {
+	p.count(x, -1)
+	if z := p.place(); x != "a" || y != "b" || z != "a" {
 		t.Error(x, y, z)
 	}
-	p, _ = newPlacement([]string{"a", "b"}, true, 3)
+	p, _ = newPlacement("", "a,b", true, 3)
 	p.count("b", 1)
-	x = at()
+	x = p.place()
 	p.count("b", 1)
-	y = at()
+	y = p.place()
 	p.count("b", -1)
-	if z := at(); x != "--any" || y != "a" || z != "--any" {
+	if z := p.place(); x != "--any" || y != "a" || z != "--any" {
 		t.Error(x, y, z)
 	}
 }
@@ -223,9 +289,12 @@ func TestUnpack(t *testing.T) {
 
 // A task that is to run here is not given to anybody.
 func TestHere(t *testing.T) {
-	p := &placement{nodes: []string{"node7"}, has: make(map[string]int)}
-	if node, err := p.start(&Task{Script: "true", Here: true}, func(string) {}); node != here || err != nil {
-		t.Error(node, err)
+	p, err := newPlacement(t.TempDir(), "node7", false, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, err := p.start(&Task{Commands: sh("true"), Here: true}, func(string) {}); x.Node != p.self || err != nil {
+		t.Error(x, err)
 	}
 }
 
@@ -235,9 +304,13 @@ func TestTogether(t *testing.T) {
 	if err := syscall.Mkfifo(file, 0o600); err != nil {
 		t.Skip(err)
 	}
-	tasks := []*Task{{Name: "first", Cost: 2, Script: "cat < " + file}, {Name: "second", Cost: 1, Script: "echo text > " + file}}
-	r, err := build(tasks, 2, new(placement).start, watcher{})
-	if err != nil || r.On["here"] != 2 {
+	p, err := newPlacement(t.TempDir(), "", false, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tasks := []*Task{{Name: "first", Cost: 2, Commands: sh("cat < " + file)}, {Name: "second", Cost: 1, Commands: sh("echo text > " + file)}}
+	r, err := build(tasks, 2, p.start, watcher{})
+	if err != nil || r.Nodes[p.self].Tasks != 2 {
 		t.Error(r, err)
 	}
 }
@@ -247,13 +320,13 @@ func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tasks := []*Task{task("a", 3.5), task("b", 2), task("c", 1, "b")}
 		var lines []string
-		_, err := build(tasks, 2, func(x *Task, placed func(string)) (string, error) {
+		_, err := build(tasks, 2, func(x *Task, placed func(string)) (outcome, error) {
 			if x.Name == "b" {
 				time.Sleep(time.Second)
 			}
 			placed("on-" + x.Name)
 			time.Sleep(time.Duration(x.Cost * 1e9))
-			return "on-" + x.Name, nil
+			return outcome{Node: "on-" + x.Name}, nil
 		}, watcher{changed: func(p Progress) { lines = append(lines, fmt.Sprint(p)) }})
 		want := []string{
 			"{0 3 [{a } {b }]}",

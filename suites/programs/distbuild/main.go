@@ -1,17 +1,28 @@
 // Distbuild runs tasks that depend on each other, several at a time, on this node or
 // wherever a command puts them:
 //
-//	distbuild [-j N] [-on NODE,NODE... [-any]] [-progress] FILE
+//	distbuild [-tree DIRECTORY] [-j N] [-on NODE,NODE... [-any]] [-progress] FILE
 //	distbuild -sums DIRECTORY
 //	distbuild -unpack DIRECTORY < ARCHIVE
 //
-// FILE has a JSON array of [Task]. Each is run by the shell when those that it needs
-// have been; with -on, by rexec --root=there on the node that has the fewest of them; with -any as well, by
+// FILE has a JSON array of [Task]: commands, and which files of the tree they read and write. The
+// tree is a directory of this node's. A task is run when those that it needs have been; with -on, on the
+// node that has the fewest of them, by rexec --root=there unless that is this node; with -any as well, by
 // rexec --root=there --any, as long as no node has its share of N: what rexec knows of a node is how many threads
 // want its processor, and tasks that wait for another node's files do not. Where
-// rexec chooses, they are started one after the other, so that it knows of those before. When one fails, no
-// more are begun. The last line that it prints is a [Report]; with -progress it prints a [Progress]
-// among the errors whenever a task begins or ends. The second prints checksums of
+// rexec chooses, they are started one after the other, so that it knows of those before.
+//
+// On another node what runs is
+//
+//	distbuild -carry-out ORDER -of /n/NODE/DIRECTORY -stage BUILD
+//
+// which gets the inputs that the node does not have yet from the tree, by the remote file system, several at
+// a time, runs the commands on these copies, puts the outputs into the tree, and keeps them for tasks that come
+// later: builders of clusters do so, for a compiler that reads a file bit by bit would wait for the network each
+// time. The copies are gone after the build. Here the commands have the tree itself.
+//
+// When a task fails, no more are begun. The last line that it prints is a [Report]; with -progress it prints a [Progress]
+// among the errors whenever a task begins or ends. The second form prints checksums of
 // all files of a directory; the third makes the files of a
 // compressed tar archive in one.
 package main
@@ -35,16 +46,35 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // A Report is what is printed at the end.
 type Report struct {
-	Tasks int            `json:"tasks"`
-	Took  float64        `json:"took_s"`
-	Busy  float64        `json:"busy_s"` // of all tasks together
-	On    map[string]int `json:"on"`     // how many tasks which node has run
-	// Each is how long its tasks took there, all together.
-	Each map[string]float64 `json:"each_s"`
+	Tasks int               `json:"tasks"`
+	Took  float64           `json:"took_s"`
+	Nodes map[string]*Share `json:"nodes"`
+	// Path is how long those tasks took, all together, that waited for each other and took
+	// longest: less is not possible, on however many nodes.
+	Path  float64 `json:"path_s"`
+	Spans []Span  `json:"spans"` // in the order of their ends
+}
+
+// A Share is what a node has done.
+type Share struct {
+	Tasks int     `json:"tasks"`
+	Took  float64 `json:"took_s"` // its tasks, all together
+	outcome
+}
+
+// A Span is when a task ran, in seconds from the beginning.
+type Span struct {
+	Task  string  `json:"task"`
+	Node  string  `json:"node"`
+	Began float64 `json:"began_s"`
+	Ended float64 `json:"ended_s"`
+	outcome
 }
 
 // Progress is how far it is.
@@ -61,6 +91,7 @@ type Running struct {
 }
 
 func main() {
+	tree := flag.String("tree", "", "the `directory` that names of files are in, or else FILE's")
 	jobs := flag.Int("j", 1, "`tasks` at a time")
 	on := flag.String("on", "", "`nodes` to run tasks on")
 	anyone := flag.Bool("any", false, "have rexec choose among them")
@@ -68,37 +99,43 @@ func main() {
 	unpacks := flag.Bool("unpack", false, "make the files of an archive in a directory")
 	verbose := flag.Bool("v", false, "say what has been run, where, and how long it took")
 	follow := flag.Bool("progress", false, "say how far it is, as JSON")
+	carry := flag.String("carry-out", "", "carry out an `order` of another node's distbuild")
+	of := flag.String("of", "", "the `directory` that is its tree")
+	id := flag.String("stage", "", "which `build` that is")
+	forget := flag.Bool("forget", false, "remove what is left of a build")
 	flag.Parse()
-	if flag.NArg() != 1 || *jobs < 1 {
-		fmt.Fprintln(os.Stderr, "usage: distbuild [-j N] [-on NODE,NODE... [-any]] [-progress] FILE")
+	if *carry == "" && !*forget && flag.NArg() != 1 || *jobs < 1 {
+		fmt.Fprintln(os.Stderr, "usage: distbuild [-tree DIRECTORY] [-j N] [-on NODE,NODE... [-any]] [-progress] FILE")
 		os.Exit(2)
 	}
-	if *sums {
-		if err := checksums(os.Stdout, flag.Arg(0)); err != nil {
+	end := func(err error) {
+		if err != nil {
 			fmt.Fprintln(os.Stderr, "distbuild:", err)
 			os.Exit(1)
 		}
-		return
+		os.Exit(0)
 	}
-	if *unpacks {
-		if err := unpack(flag.Arg(0), os.Stdin); err != nil {
-			fmt.Fprintln(os.Stderr, "distbuild:", err)
-			os.Exit(1)
-		}
-		return
+	switch {
+	case *sums:
+		end(checksums(os.Stdout, flag.Arg(0)))
+	case *unpacks:
+		end(unpack(flag.Arg(0), os.Stdin))
+	case *carry != "":
+		end(serve(os.Stdout, *tree, *of, *id, *carry))
+	case *forget:
+		end(remove(*id))
 	}
-	p := new(placement)
-	if *on != "" {
-		var err error
-		if p, err = newPlacement(strings.Split(*on, ","), *anyone, *jobs); err != nil {
-			fmt.Fprintln(os.Stderr, "distbuild:", err)
-			os.Exit(1)
-		}
+	if *tree == "" {
+		*tree = filepath.Dir(flag.Arg(0))
+	}
+	p, err := newPlacement(*tree, *on, *anyone, *jobs)
+	if err != nil {
+		end(err)
 	}
 	var w watcher
 	if *verbose {
-		w.ended = func(t *Task, node string, at, took time.Duration) {
-			fmt.Fprintf(os.Stderr, "%7.1f %6.1f s %-8s %s\n", at.Seconds(), took.Seconds(), node, t.Name)
+		w.ended = func(s Span) {
+			fmt.Fprintf(os.Stderr, "%7.1f %6.1f s %-8s %s\n", s.Ended, s.Ended-s.Began, s.Node, s.Task)
 		}
 	}
 	if *follow {
@@ -106,17 +143,16 @@ func main() {
 		w.changed = func(p Progress) { e.Encode(p) }
 	}
 	r, err := run(flag.Arg(0), *jobs, p, w)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "distbuild:", err)
-		os.Exit(1)
+	if err == nil {
+		err = json.NewEncoder(os.Stdout).Encode(r)
 	}
-	json.NewEncoder(os.Stdout).Encode(r)
+	end(errors.Join(err, p.end()))
 }
 
 // A watcher is told what happens, by one goroutine. Each function may be nil.
 type watcher struct {
 	changed func(Progress)
-	ended   func(t *Task, node string, at, took time.Duration)
+	ended   func(Span)
 }
 
 func run(file string, jobs int, p *placement, w watcher) (*Report, error) {
@@ -131,9 +167,9 @@ func run(file string, jobs int, p *placement, w watcher) (*Report, error) {
 	return build(tasks, jobs, p.start, w)
 }
 
-// A starter runs a task, calls placed at most once when it is known where, and returns that when
+// A starter runs a task, calls placed at most once when it is known where, and returns when
 // it has ended.
-type starter func(t *Task, placed func(node string)) (node string, err error)
+type starter func(t *Task, placed func(node string)) (outcome, error)
 
 // build runs tasks.
 func build(tasks []*Task, jobs int, start starter, w watcher) (*Report, error) {
@@ -143,16 +179,16 @@ func build(tasks []*Task, jobs int, start starter, w watcher) (*Report, error) {
 	}
 	type event struct {
 		task  int
-		node  string
 		ended bool
-		took  time.Duration
-		err   error
+		outcome
+		err error
 	}
 	began := time.Now()
-	r := &Report{Tasks: len(tasks), On: make(map[string]int), Each: make(map[string]float64)}
+	r := &Report{Tasks: len(tasks), Nodes: make(map[string]*Share)}
 	events := make(chan event)
 	var running []int
-	at := make(map[int]string) // where those that run are
+	at := make(map[int]string)          // where those that run are
+	from := make([]float64, len(tasks)) // when they began
 	say := func() {
 		if w.changed == nil {
 			return
@@ -171,10 +207,10 @@ func build(tasks []*Task, jobs int, start starter, w watcher) (*Report, error) {
 				break
 			}
 			running = append(running, i)
+			from[i] = time.Since(began).Seconds()
 			go func() {
-				began := time.Now()
-				node, err := start(tasks[i], func(node string) { events <- event{task: i, node: node} })
-				events <- event{i, node, true, time.Since(began), err}
+				x, err := start(tasks[i], func(node string) { events <- event{task: i, outcome: outcome{Node: node}} })
+				events <- event{i, true, x, err}
 			}()
 		}
 		if len(running) == 0 {
@@ -183,7 +219,7 @@ func build(tasks []*Task, jobs int, start starter, w watcher) (*Report, error) {
 		say()
 		x := <-events
 		if !x.ended {
-			at[x.task] = x.node
+			at[x.task] = x.Node
 			continue
 		}
 		running = slices.DeleteFunc(running, func(i int) bool { return i == x.task })
@@ -191,50 +227,105 @@ func build(tasks []*Task, jobs int, start starter, w watcher) (*Report, error) {
 			errs = append(errs, fmt.Errorf("%s: %w", tasks[x.task].Name, x.err))
 			continue
 		}
-		r.On[x.node]++
-		r.Busy += x.took.Seconds()
-		r.Each[x.node] += x.took.Seconds()
+		s := Span{tasks[x.task].Name, x.Node, from[x.task], time.Since(began).Seconds(), x.outcome}
+		r.add(s)
 		g.done(x.task)
 		if w.ended != nil {
-			w.ended(tasks[x.task], x.node, time.Since(began), x.took)
+			w.ended(s)
 		}
 	}
 	say()
 	r.Took = time.Since(began).Seconds()
+	r.Path = longest(tasks, r.Spans)
 	return r, errors.Join(errs...)
+}
+
+// add adds what a task took.
+func (r *Report) add(s Span) {
+	r.Spans = append(r.Spans, s)
+	n := r.Nodes[s.Node]
+	if n == nil {
+		n = new(Share)
+		r.Nodes[s.Node] = n
+	}
+	n.Tasks++
+	n.Took += s.Ended - s.Began
+	n.Fetch += s.Fetch
+	n.Run += s.Run
+	n.Store += s.Store
+	n.Files += s.Files
+	n.Bytes += s.Bytes
+}
+
+// longest returns how long the tasks took that had to run one after the other and took
+// longest.
+func longest(tasks []*Task, spans []Span) float64 {
+	needs := make(map[string][]string, len(tasks))
+	for _, t := range tasks {
+		needs[t.Name] = t.Needs
+	}
+	most := 0.0
+	until := make(map[string]float64, len(spans))
+	for _, s := range spans { // each is after those that it needs
+		before := 0.0
+		for _, n := range needs[s.Task] {
+			before = max(before, until[n])
+		}
+		until[s.Task] = before + s.Ended - s.Began
+		most = max(most, until[s.Task])
+	}
+	return most
 }
 
 // here is where a task says that it is if it was not sent anywhere.
 const here = "here"
 
-// where is what a task says first: the variable is rexec's.
-const where = "echo ${REXEC_NODE:-" + here + "}\nset -e\n"
-
-// A placement is how tasks get to nodes. The zero value runs them here.
+// A placement is how tasks get to nodes.
 type placement struct {
-	self  string // this node
-	nodes []string
-	any   bool // rexec chooses, while there is a choice
-	share int  // how many a node has at most
+	tree   string // where the files are
+	self   string // this node
+	mounts string // where nodes see each other's files
+	id     string // of the build
+	nodes  []string
+	any    bool // rexec chooses, while there is a choice
+	share  int  // how many a node has at most
 
-	mu  sync.Mutex
-	has map[string]int // how many tasks a node has
+	mu    sync.Mutex
+	has   map[string]int // how many tasks a node has
+	sent  map[string]bool
+	sizes map[string]int64 // of files of the tree
 
 	starting sync.Mutex // a task whose node is not known yet
 }
 
-func newPlacement(nodes []string, any bool, jobs int) (*placement, error) {
+// newPlacement is how tasks get to nodes, separated by commas; if there are none, all
+// run here.
+func newPlacement(tree, nodes string, any bool, jobs int) (*placement, error) {
 	self, err := os.Hostname()
-	return &placement{self: self, nodes: nodes, any: any, share: (jobs + len(nodes) - 1) / len(nodes), has: make(map[string]int)}, err
+	if err != nil {
+		return nil, err
+	}
+	if tree, err = filepath.Abs(tree); err != nil {
+		return nil, err
+	}
+	p := &placement{
+		tree: tree, self: self, mounts: "/n", id: fmt.Sprintf("%s-%d-%d", self, os.Getpid(), time.Now().UnixNano()), any: any,
+		has: make(map[string]int), sent: make(map[string]bool), sizes: make(map[string]int64),
+	}
+	if nodes != "" {
+		p.nodes = strings.Split(nodes, ",")
+		p.share = (jobs + len(p.nodes) - 1) / len(p.nodes)
+	}
+	return p, nil
 }
 
 // anyNode is where rexec chooses.
 const anyNode = "--any"
 
-// place returns the command that runs another one, and the node that it names.
-func (p *placement) place() (by []string, node string) {
+// place says where a task is to run.
+func (p *placement) place() (node string) {
 	if len(p.nodes) == 0 {
-		return nil, ""
+		return p.self
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -248,41 +339,76 @@ func (p *placement) place() (by []string, node string) {
 	if p.any && !full {
 		at = anyNode
 	}
-	return []string{"rexec", "--root=there", at}, at
+	return at
 }
 
 // count counts tasks that a node has more.
 func (p *placement) count(node string, more int) {
-	if len(p.nodes) == 0 || node == "" {
-		return
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.has[node] += more
+	p.sent[node] = true
+}
+
+// order is what another node is told of a task.
+func (p *placement) order(t *Task) (*order, error) {
+	o := &order{Commands: t.Commands, Outputs: t.Outputs, Work: t.Work}
+	for _, name := range t.Outputs {
+		if err := os.MkdirAll(filepath.Join(p.tree, filepath.Dir(name)), 0o755); err != nil {
+			return nil, err
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if node == here { // who is not sent anywhere is not told where it is
-		node = p.self
+	for _, name := range t.Inputs {
+		n, ok := p.sizes[name]
+		if !ok {
+			st, err := os.Stat(filepath.Join(p.tree, name))
+			if err != nil {
+				return nil, err
+			}
+			n = st.Size()
+			p.sizes[name] = n
+		}
+		o.Inputs = append(o.Inputs, input{name, n})
 	}
-	p.has[node] += more
+	return o, nil
 }
 
 // start is a [starter].
-func (p *placement) start(t *Task, placed func(node string)) (node string, err error) {
+func (p *placement) start(t *Task, placed func(node string)) (outcome, error) {
 	p.starting.Lock()
 	next := sync.OnceFunc(p.starting.Unlock)
 	defer next()
-	args := []string{"sh", "-c", where + t.Script}
-	at := ""
+	at := p.self
 	if !t.Here {
-		var by []string
-		by, at = p.place()
-		args = append(by, args...)
+		at = p.place()
 	}
 	chosen := at == anyNode // by rexec: it is known when the task says so
 	if !chosen {
 		p.count(at, 1)
 		next()
+		defer p.count(at, -1)
 	}
-	cmd := exec.Command(args[0], args[1:]...)
+	if at == p.self {
+		placed(at)
+		x, err := carryOutHere(&order{Commands: t.Commands, Outputs: t.Outputs, Work: t.Work}, p.tree)
+		x.Node = at
+		return x, err
+	}
+	o, err := p.order(t)
+	if err != nil {
+		return outcome{}, err
+	}
+	text, err := json.Marshal(o)
+	if err != nil {
+		return outcome{}, err
+	}
+	cmd := exec.Command("rexec", "--root=there", at, "distbuild", "-carry-out", string(text), "-tree", p.tree, "-of", p.away(), "-stage", p.id)
 	out, stderr := &said{placed: func(node string) {
+		if node == here { // who is not sent anywhere is not told where it is
+			node = p.self
+		}
 		if chosen {
 			at = node
 			p.count(at, 1)
@@ -292,30 +418,39 @@ func (p *placement) start(t *Task, placed func(node string)) (node string, err e
 	}}, new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = out, stderr
 	err = cmd.Run()
-	node, rest, _ := strings.Cut(out.text.String(), "\n")
-	if at != anyNode {
+	if chosen && at != anyNode {
 		p.count(at, -1)
 	}
 	if err != nil {
-		return node, fmt.Errorf("on %s: %w\n%s%s", node, err, rest, stderr.String())
+		return outcome{}, fmt.Errorf("on %s: %w\n%s", at, err, stderr.String())
 	}
-	return node, nil
+	var x outcome
+	_, rest, _ := strings.Cut(out.text.String(), "\n")
+	if err := json.Unmarshal([]byte(rest), &x); err != nil {
+		return outcome{}, fmt.Errorf("on %s: %q: %w", at, out.text.String(), err)
+	}
+	x.Node = at
+	return x, nil
 }
 
-// said is what a task has said: the first line is where it is. It is no [io.ReaderFrom]: that would
-// know of nothing before the end.
-type said struct {
-	text   strings.Builder
-	placed func(node string) // nil when it has been called
-}
+// away is where other nodes see the tree.
+func (p *placement) away() string { return filepath.Join(p.mounts, p.self, p.tree) }
 
-func (s *said) Write(b []byte) (int, error) {
-	s.text.Write(b)
-	if node, _, ok := strings.Cut(s.text.String(), "\n"); ok && s.placed != nil {
-		s.placed(node)
-		s.placed = nil
+// end removes what the build has left on other nodes.
+func (p *placement) end() error {
+	var g errgroup.Group
+	for node := range p.sent {
+		if node == p.self || node == anyNode {
+			continue
+		}
+		g.Go(func() error {
+			if out, err := exec.Command("rexec", "--root=there", node, "distbuild", "-forget", "-stage", p.id).CombinedOutput(); err != nil {
+				return fmt.Errorf("%s: what was left there: %w\n%s", node, err, out)
+			}
+			return nil
+		})
 	}
-	return len(b), nil
+	return g.Wait()
 }
 
 // unpack makes the files and directories of a compressed tar archive below a directory.
