@@ -230,8 +230,9 @@ func (j *Job) begin(ctx context.Context) error {
 		}
 		return e
 	}
-	if err == nil && !j.state.done(stepSnapshot) {
-		err = j.Node.Forget(ctx, snapshotName) // of a rolling back that was interrupted at its end
+	if err == nil && (other || !j.state.done(stepSnapshot)) {
+		// That of a rolling back, or of another job, that was interrupted at its end.
+		err = j.Node.Forget(ctx, snapshotName)
 	}
 	if err != nil || !other {
 		return err

@@ -24,11 +24,19 @@ import (
 type fakeNode struct {
 	t   *testing.T
 	dir string
-	// cut is when; 0 never. cancel is called then.
+	// cut is when; 0 never. cancel is called then, and, if dies is set, the node is down.
 	cut    int
+	dies   bool
 	cancel context.CancelFunc
 	down   bool
 	log    []string
+}
+
+// cutOff cuts off who runs the job, or the power of both.
+func (n *fakeNode) cutOff() error {
+	n.cancel()
+	n.down = n.down || n.dies
+	return errCut
 }
 
 // programs that scripts run; each first counts, and ends the script if it is time.
@@ -138,15 +146,13 @@ func (n *fakeNode) count() bool {
 func (n *fakeNode) op(name string, f func() error) error {
 	n.log = append(n.log, name)
 	if n.count() {
-		n.cancel()
-		return errCut
+		return n.cutOff()
 	}
 	if err := f(); err != nil {
 		return err
 	}
 	if n.count() {
-		n.cancel()
-		return errCut
+		return n.cutOff()
 	}
 	return nil
 }
@@ -164,8 +170,7 @@ func (n *fakeNode) Run(ctx context.Context, script string, out io.Writer) (int, 
 	err := cmd.Run()
 	b, _ := os.ReadFile(n.path("count"))
 	if k, _ := strconv.Atoi(strings.TrimSpace(string(b))); n.cut != 0 && k >= n.cut {
-		n.cancel()
-		return 0, errCut
+		return 0, n.cutOff()
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -320,6 +325,30 @@ func TestPatch(t *testing.T) {
 // all: each takes some 100 ms of the processor.
 var all = flag.Bool("all", false, "cut off at every operation, not at every nineteenth")
 
+// counted is how many operations there were.
+func (n *fakeNode) counted() int {
+	b, err := os.ReadFile(n.path("count"))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	k, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return k
+}
+
+// cuts are the operations to cut a job off at: one of so many, and each of the last, among
+// which is rolling back.
+func cuts(count, stride int) (list []int) {
+	for cut := 1; cut <= count; cut++ {
+		if *all || cut%stride == 1 || cut > count-6 {
+			list = append(list, cut)
+		}
+	}
+	return list
+}
+
 // Wherever it is cut off, a second run ends as if there had been one.
 func TestInterrupted(t *testing.T) {
 	if testing.Short() {
@@ -358,20 +387,13 @@ func TestInterrupted(t *testing.T) {
 				t.Fatal(wantErr)
 			}
 			want := whole.outcome()
-			b, err := os.ReadFile(whole.path("count"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			count, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+			count := whole.counted()
 			if count < 10 {
 				t.Fatalf("%d operations: %v", count, wantErr)
 			}
-			stride := 19
-			if *all {
-				stride = 1
-			}
-			for cut := 1; cut <= count; cut += stride {
+			for _, cut := range cuts(count, 19) {
 				n := newFake(t)
+				n.dies = cut%2 == 0 // half of them, whatever the stride
 				if err := n.run(job(n), cut); err == nil {
 					t.Errorf("cut off at %d: no error", cut)
 				}
@@ -390,6 +412,59 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// Wherever a job is cut off, another one finds the node as it was before, or, if the first had
+// been seen to work, as that has left it.
+func TestOtherJob(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a while")
+	}
+	crash := with("new/libpager/new.c", "CRASH\n")
+	for name, first := range map[string]fstest.MapFS{"works": series, "does not boot": crash} {
+		for next, second := range map[string]fstest.MapFS{
+			"works":          with("new/libpager/new.c", "newer\n"),
+			"does not apply": with("two.patch", strings.ReplaceAll(string(series["two.patch"].Data), "-two", "-zwei")),
+			"does not boot":  with("new/libpager/new.c", "CRASH, too\n"),
+		} {
+			t.Run(name+", then "+next, func(t *testing.T) {
+				t.Parallel()
+				job := func(n *fakeNode, series fstest.MapFS) *Job {
+					j := n.job()
+					j.Series = series
+					return j
+				}
+				whole := newFake(t)
+				whole.run(job(whole, first), 0)
+				for _, cut := range cuts(whole.counted(), 17) {
+					n := newFake(t)
+					n.dies = cut%2 == 0
+					j := job(n, first)
+					if err := n.run(j, cut); err == nil {
+						t.Errorf("cut off at %d: no error", cut)
+					}
+					want, image := "one\ntwo\nthree\nfour\nold\n", "none"
+					if j.state.done(stepCheck) {
+						want = patched
+						image = n.outcome()["image"]
+					}
+					if next == "works" {
+						want = strings.Replace(patched, "new", "newer", 1)
+						image = ""
+					}
+					n.dies = false
+					if err := n.run(job(n, second), 0); (err == nil) != (next == "works") {
+						t.Fatalf("cut off at %d: %v", cut, err)
+					}
+					got := n.outcome()
+					if got["root/running"] != want || got["root/hurd/ext2fs.static"] != want || got["snap"] != "" || got["down"] != "false" ||
+						image == "" && !strings.Contains(got["image"], want) || image != "" && got["image"] != image {
+						t.Fatalf("cut off at %d: %v\nnot %q\n%v", cut, got, want, n.log)
+					}
+				}
+			})
+		}
+	}
+}
+
 func TestFailures(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -400,6 +475,8 @@ func TestFailures(t *testing.T) {
 	}{
 		{"another line", with("two.patch", strings.ReplaceAll(string(series["two.patch"].Data), "-two", "-zwei")), "",
 			[]string{"two.patch does not apply to hurd 1:0.9-4", "libpager/data.c, hunk 1, for line 1: line 2 is \"two\", and the patch wants \"zwei\"", "--series"}, false},
+		{"only with fuzz", with("two.patch", strings.ReplaceAll(string(series["two.patch"].Data), " one", " uno")), "",
+			[]string{"libpager/data.c, hunk 1, for line 1: line 1 is \"one\", and the patch wants \"uno\""}, false},
 		{"removed already", with("series", "remove libpager/none.c\n"), "", []string{"remove libpager/none.c, which is not there"}, false},
 		{"there already", with("series", "copy libpager/new.c libpager/data.c\n"), "", []string{"libpager/data.c is there already"}, false},
 		{"out of the tree", with("series", "copy libpager/new.c ../../etc/passwd\n"), "", []string{"leads out of the tree"}, false},
