@@ -307,6 +307,32 @@ func TestDHCP(t *testing.T) {
 	}
 }
 
+// An image that has no init of its own has none when it is prepared again, as a kept one is.
+func TestNoInit(t *testing.T) {
+	tree := bareTree()
+	delete(tree, "libexec/runsystem")
+	file := newDisk(t, tree, nil)
+	for range 2 {
+		l, err := inspect(t.Context(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, _ := prepare(t, &parts{layout: l, programs: fakePrograms(t)}, identity(t))
+		var c nodeinit.Config
+		b, err := f.ReadFile(t.Context(), nodeinit.ConfigFile)
+		if err == nil {
+			err = json.Unmarshal(b, &c)
+		}
+		if infos, err := f.Stat(t.Context(), runsystem); err != nil || infos[runsystem] == nil || infos[runsystem].Target != nodeInit {
+			t.Errorf("%+v, %v", infos, err)
+		}
+		if err != nil || c.Then != "" || len(c.First) == 0 {
+			t.Errorf("%+v, %v", c, err)
+		}
+		file = f.File
+	}
+}
+
 func TestBareHurd(t *testing.T) {
 	l, err := inspect(t.Context(), newDisk(t, bareTree(), nil))
 	if err != nil {

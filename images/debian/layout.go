@@ -57,7 +57,7 @@ var interesting = []string{
 	grubConfig, grubDefaults, inittab, openSSH, sshConfig, runsystem, stockPfinet, netdde, rumpnet, devnode, rumpdisk,
 	pciArbiter, acpi, ext2fsStatic, ext2fs, execStatic, execServer, startupServer, socket6, eth0, apt, gcc,
 	"/etc/passwd", "/bin", "/bin/sh", "/usr/bin/sh", "/sbin", "/usr", "/dev/random", "/proc",
-	"/lib/ld.so.1", "/lib/ld-x86-64.so.1",
+	"/lib/ld.so.1", "/lib/ld-x86-64.so.1", imageInit,
 }
 
 func (l *layout) has(name string) bool { return l.files[name] != nil }

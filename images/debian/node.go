@@ -300,8 +300,8 @@ func (p *parts) startFiles(ctx context.Context, c *nodeinit.Config) ([]extfs.Fil
 	c.First = [][]string{{ownTools, "fsysopts", "/", "--writable"}}
 	files := []extfs.File{{Path: runsystem, Mode: fs.ModeSymlink | 0o777, Target: nodeInit}}
 	i := p.files[runsystem]
-	if i == nil {
-		return files, nil
+	if i == nil || i.Target == nodeInit && !p.has(imageInit) {
+		return files, nil // the image has none
 	}
 	c.Then = imageInit
 	if i.Mode.IsRegular() {

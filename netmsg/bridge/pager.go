@@ -118,4 +118,4 @@ func (b *Bridge) terminated(p *port, a arrival) {
 	b.config.Log("the end of a kernel's use of a memory object: %v", err)
 }
 
-const idPagerDetach = 45501
+const idPagerDetach = 45801

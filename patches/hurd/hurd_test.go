@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"hurdlab/netmsg/wire"
 )
 
 func TestParse(t *testing.T) {
@@ -218,5 +220,30 @@ func TestHurd(t *testing.T) {
 	}
 	if !slices.Equal(kept, []string{"libpager/pager.h"}) {
 		t.Errorf("left as they were: %s", strconv.Quote(strings.Join(kept, " ")))
+	}
+}
+
+// TestPagerInfo wants netmsg's messages to a pager to have the ids here that they have in Go.
+func TestPagerInfo(t *testing.T) {
+	b, err := fs.ReadFile(FS, "new/libpager/pager_info.defs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^subsystem pager_info (\d+);$`).FindSubmatch(b)
+	if m == nil {
+		t.Fatal("it is no subsystem")
+	}
+	base, err := strconv.Atoi(string(m[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	routines := regexp.MustCompile(`(?m)^(?:simple)?routine (\w+) \(`).FindAllSubmatch(b, -1)
+	if len(routines) != 2 {
+		t.Fatalf("%d routines", len(routines))
+	}
+	for i, r := range routines {
+		if got := wire.Routine(int32(base + i)); got != string(r[1]) {
+			t.Errorf("%d is %s, and %s in Go", base+i, r[1], got)
+		}
 	}
 }

@@ -513,7 +513,7 @@ info_server (mach_msg_header_t *in, mach_msg_header_t *out)
   pager_text_t text;
   mach_msg_type_number_t n = 0;
   int clients;
-  if (in->msgh_id == 45501)
+  if (in->msgh_id == 45801)
     _pager_S_pager_detach (p, m->control);
   else if (_pager_S_pager_info (p, text, &n) || n >= sizeof text || sscanf (text, "clients %d\n", &clients) != 1)
     FAIL ("pager_info");
@@ -524,7 +524,7 @@ info_server (mach_msg_header_t *in, mach_msg_header_t *out)
 mig_routine_t
 _pager_pager_info_server_routine (const mach_msg_header_t *in)
 {
-  return in->msgh_id == 45500 || in->msgh_id == 45501 ? info_server : 0;
+  return in->msgh_id == 45800 || in->msgh_id == 45801 ? info_server : 0;
 }
 
 void _ports_thread_online (struct ports_threadpool *p, struct ports_thread *t) { (void) p, (void) t; }
@@ -734,7 +734,7 @@ detach (struct fake_kernel *k, int abruptly)
   if (! abruptly && k->remote && dice (2))
     {
       /* netmsg has the receive rights, until nobody can say anything there.  */
-      say (k->to, (struct fake_message) { .h.msgh_id = 45501, .control = k->control });
+      say (k->to, (struct fake_message) { .h.msgh_id = 45801, .control = k->control });
       pthread_mutex_unlock (&k->lock);
       wait_until_let_go (k->control);
       pthread_mutex_lock (&k->lock);
@@ -753,6 +753,10 @@ detach (struct fake_kernel *k, int abruptly)
       pthread_mutex_lock (&ports_lock);
       die (k->control);
       die (k->name);
+      /* Somebody says so by another port than the kernel's, too.  */
+      if (k->readonly)
+	enqueue ((struct port_info *) k->o->pager, (struct fake_message)
+		 { .dead = { .not_header.msgh_id = MACH_NOTIFY_DEAD_NAME, .not_port = k->control } });
       pthread_mutex_unlock (&ports_lock);
       __atomic_add_fetch (&deaths, 1, __ATOMIC_RELAXED);
     }
@@ -1180,6 +1184,20 @@ lie (struct test_object *o)
 	   { .h.msgh_id = 2206, .control = k->control, .offset = PAGES * vm_page_size, .length = vm_page_size });
       say (to, (struct fake_message)
 	   { .h.msgh_id = 2203, .control = k->control, .offset = 1, .length = 5, .access = 1 });
+      /* Who may only read says what a page is, in the name of one that may write.  */
+      struct fake_kernel *reader = &o->kernels[KERNELS - 1];
+      if (k != reader && pthread_mutex_trylock (&reader->lock) == 0)
+	{
+	  for (int n = 0; n < PAGES && reader->ready && ! reader->going; n++)
+	    {
+	      uint64_t *data = mmap (0, vm_page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	      *data = 4000000000;
+	      say (reader->to, (struct fake_message)
+		   { .h.msgh_id = 2208, .control = k->control, .offset = n * vm_page_size, .data = (vm_offset_t) data,
+		     .length = vm_page_size, .dirty = 1 });
+	    }
+	  pthread_mutex_unlock (&reader->lock);
+	}
     }
   pthread_mutex_unlock (&k->lock);
 }
@@ -1221,7 +1239,7 @@ run_owner (void *arg)
 	  pthread_mutex_unlock (&o->truth_lock[n]);
 	}
       lie (o);
-      say ((struct port_info *) o->pager, (struct fake_message) { .h.msgh_id = 45500 });
+      say ((struct port_info *) o->pager, (struct fake_message) { .h.msgh_id = 45800 });
       if (! dice (3))
 	drop_send (pager_create_ro_port (o->pager));
       switch (dice (5))
