@@ -67,10 +67,33 @@ func poke(t *testing.T, l *Lab, at int64, pattern byte, n int) {
 	}
 }
 
+// fullDisk has no disk converted as long as there is the file that it returns.
+func fullDisk(t *testing.T) (full string) {
+	t.Helper()
+	real, err := exec.LookPath("qemu-img")
+	if err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	full = filepath.Join(dir, "full")
+	script := fmt.Sprintf(`#!/bin/sh
+case "$*" in "convert -f qcow2 -O raw "*)
+	[ ! -e '%s' ] || { echo "qemu-img: error while writing at byte 0: No space left on device" >&2; exit 1; } ;;
+esac
+exec '%s' "$@"
+`, full, real)
+	if err := os.WriteFile(filepath.Join(dir, "qemu-img"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	return full
+}
+
 // After a power cut a disk is mended before its machine starts, and that is told.
 func TestDiskIsMended(t *testing.T) {
 	spec := testSpec(t, 1)
 	spec.Image = newDiskImage(t)
+	full := fullDisk(t)
 	l := testUp(t, spec)
 	n := l.Node("node1")
 	// off cuts the power in the moment in which the superblock has been given a state.
@@ -132,6 +155,27 @@ func TestDiskIsMended(t *testing.T) {
 	}
 	if told, err := boot(n.Reset); err != nil || told != "" {
 		t.Errorf("it is reset: %q, %v", told, err)
+	}
+	// The superblock is gone altogether.
+	off(0)
+	poke(t, l, 1024, 0, 1024)
+	_, err = boot(n.Boot)
+	mustAdvise(t, err, "the disk of node1 is damaged: no ext2 file system", "hurdlab reset --name t node1")
+	if _, err := boot(n.Reset); err != nil {
+		t.Fatal(err)
+	}
+	// There is no room for a copy of it.
+	off(0)
+	if err := os.WriteFile(full, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = boot(n.Boot)
+	mustAdvise(t, err, "No space left on device", "make room in ")
+	if err := os.Remove(full); err != nil {
+		t.Fatal(err)
+	}
+	if told, err := boot(n.Boot); err != nil || !strings.Contains(told, "done") {
+		t.Errorf("with room again: %q, %v", told, err)
 	}
 	if s, err := n.Status(t.Context()); err != nil || s.State != api.Up {
 		t.Errorf("status %+v, %v", s, err)

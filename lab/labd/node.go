@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"hurdlab/images"
+	"hurdlab/images/debian/extfs"
 	"hurdlab/images/debian/overlay"
 	"hurdlab/lab/api"
 	"hurdlab/lab/console"
@@ -290,7 +292,7 @@ func (n *node) mend(ctx context.Context) error {
 	disk := &overlay.Disk{File: m.Disk, Offset: m.Root.Offset}
 	super, err := disk.Super(ctx)
 	if err != nil {
-		return fmt.Errorf("look at the disk of %s: %w", n.cfg.Name, err)
+		return n.unmended(ctx, disk, err)
 	}
 	if super.Clean {
 		return nil
@@ -308,17 +310,30 @@ func (n *node) mend(ctx context.Context) error {
 		note("e2fsck: %s", line)
 	}
 	e.Phase, e.Text = state.Done, ""
-	if err != nil && ctx.Err() == nil {
-		err = problem.Wrap(err, "the disk of "+n.cfg.Name+" is damaged", fmt.Sprintf(
-			"to give it the disk that it began with: hurdlab reset --name %s %s; to mend it by hand: qemu-img convert -O raw %s disk.raw, then e2fsck %s, then qemu-img convert -O qcow2 disk.raw %[3]s",
-			n.d.lab.Name, n.cfg.Name, m.Disk, "'disk.raw?offset="+strconv.FormatInt(m.Root.Offset, 10)+"'"))
-	}
 	if err != nil {
+		err = n.unmended(ctx, disk, err)
 		e.Phase, e.Text, e.Do = state.Failed, err.Error(), problem.Advice(err)
 		fmt.Fprintf(n.console, "[hurdlab: %v]\n", err)
 	}
 	n.d.journal.Record(e)
 	return err
+}
+
+// unmended is the error of a disk that could not be mended.
+func (n *node) unmended(ctx context.Context, disk *overlay.Disk, err error) error {
+	var damaged *extfs.UnmendedError
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &damaged) || errors.Is(err, extfs.ErrNone):
+		return problem.Wrap(err, "the disk of "+n.cfg.Name+" is damaged", fmt.Sprintf(
+			"to give it the disk that it began with: hurdlab reset --name %s %s; to mend it by hand: qemu-img convert -O raw %s disk.raw, then e2fsck 'disk.raw?offset=%d', then qemu-img convert -O qcow2 disk.raw %[3]s",
+			n.d.lab.Name, n.cfg.Name, disk.File, disk.Offset))
+	case strings.Contains(err.Error(), "No space left on device"):
+		return problem.Wrap(err, "mend the disk of "+n.cfg.Name,
+			fmt.Sprintf("make room in %s, where a copy of the disk's data is made meanwhile, and boot it: hurdlab start --name %s %s", filepath.Dir(disk.File), n.d.lab.Name, n.cfg.Name))
+	}
+	return problem.Wrap(err, "mend the disk of "+n.cfg.Name, "")
 }
 
 // failed is an error of a boot.
