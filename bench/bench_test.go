@@ -162,6 +162,22 @@ func TestText(t *testing.T) {
 	}
 }
 
+// A quick run's figures mean nothing: it does not say that a goal was held or missed.
+func TestQuick(t *testing.T) {
+	r := sample(2)
+	if len(r.Missed()) == 0 {
+		t.Fatal("nothing is missed")
+	}
+	r.Quick = true
+	var b strings.Builder
+	if err := errors.Join(r.Table(&b, nil), r.HTML(&b, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if s := b.String(); len(r.Missed()) > 0 || strings.Contains(s, "MISSED") || strings.Contains(s, ": missed") || strings.Contains(s, ": held") || !strings.Contains(s, "≤ 1.5") {
+		t.Error(s)
+	}
+}
+
 func TestHTML(t *testing.T) {
 	var b bytes.Buffer
 	if err := sample(2).HTML(&b, sample(1)); err != nil {

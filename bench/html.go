@@ -56,10 +56,7 @@ func (r *Run) HTML(w io.Writer, old *Run) error {
 		for _, x := range p.Ratios {
 			row := row{Name: x.Name, Spread: x.Spread(), Unit: "1"}
 			if x.Goal != nil {
-				row.Goal, row.Class = x.Goal.String(), "held"
-				if !x.Goal.Held(row.Spread.Median) {
-					row.Class = "missed"
-				}
+				row.Goal, row.Class = x.Goal.String(), r.verdict(x)
 			}
 			row.Bar = template.HTML(bar(row.Spread, x.Goal))
 			if was != nil {

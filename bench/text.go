@@ -75,8 +75,8 @@ func (r *Run) Table(w io.Writer, old *Run) error {
 				s := x.Spread()
 				goal, held := "", ""
 				if x.Goal != nil {
-					goal, held = x.Goal.String(), "held"
-					if !x.Goal.Held(s.Median) {
+					goal, held = x.Goal.String(), r.verdict(x)
+					if held == "missed" {
 						held = "MISSED"
 					}
 				}

@@ -62,6 +62,9 @@ func (m *measuring) mpi(ctx context.Context) error {
 			if json.Unmarshal([]byte(line), l) != nil {
 				continue
 			}
+			if m.part.Find(l.name()) != nil {
+				continue // it has been measured at length
+			}
 			lines[l.name()] = l
 			m.part.Add(l.name(), l.Unit, l.Values...)
 		}
