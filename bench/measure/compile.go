@@ -45,9 +45,9 @@ regexp runtime/debug structs testing/iotest text/scanner text/tabwriter text/tem
 // few are those of a quick run.
 const few = `encoding/csv encoding/hex container/list hash/crc64 text/tabwriter math/cmplx flag`
 
-// each is how many tasks a node has at a time: on other nodes than node1 they wait for files half of the
-// time.
-const each = 3
+// each is how many tasks a node has at a time: on other nodes than node1 they wait for files, some of the time. With more, those
+// that others wait for take longer.
+const each = 2
 
 // given is the package all whose imports are there already, compiled: what every
 // program has.
@@ -411,8 +411,8 @@ func (m *measuring) compile(ctx context.Context) error {
 		return err
 	}
 	m.part.Notes = append(m.part.Notes, fmt.Sprintf("%d packages are compiled, assembled and linked, by distbuild on node1, where sources and objects are; each node has tools of its own. "+
-		"A task but the last, link, runs on the node that has the fewest, %d at a time for each node: on node1 in the tree, elsewhere by rexec, on copies of what it reads; what it makes goes to node1's tree. "+
-		"Placed by any, rexec --any chooses, unless a node has %d already. What the smallest programs have (package %s and all that it imports) is there, compiled.", p.packages, each, each, given))
+		"A task but the last, link, runs on the node that has the fewest, %d at a time for each node: on node1 in the tree, elsewhere by a worker that rexec has started, on copies of what it reads; what it makes goes to node1's tree. "+
+		"Placed by any, rexec --any starts a worker for each task, and chooses the node, unless one has %d already. What the smallest programs have (package %s and all that it imports) is there, compiled.", p.packages, each, each, given))
 
 	var ways []way
 	counts := m.Nodes

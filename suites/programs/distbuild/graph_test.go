@@ -186,6 +186,10 @@ func TestRun(t *testing.T) {
 		if want := at == "node7"; want != (len(left) > 0) {
 			t.Errorf("on %s there is %q", at, left)
 		}
+		// A worker that has been started is used again, unless rexec has chosen its node.
+		if want := at == "node7"; want != (len(p.idle[at]) == 1) {
+			t.Errorf("on %s: %d workers", at, len(p.idle[at]))
+		}
 		if err := p.end(); err != nil {
 			t.Error(err)
 		}
@@ -224,6 +228,18 @@ func TestWrong(t *testing.T) {
 		if err := p.end(); err != nil {
 			t.Error(err)
 		}
+	}
+	// A worker that cannot be started, and one that ends in between.
+	p, err := newPlacement(t.TempDir(), "node7", false, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.idle["node7"] = []*worker{must(newWorker("sh", "-c", "echo node7; read x; echo gone >&2; exit 3"))}
+	if _, err := p.start(&Task{Commands: sh("true")}, func(string) {}); err == nil || !strings.Contains(err.Error(), "exit status 3\ngone") || len(p.idle["node7"]) != 0 {
+		t.Error(err, p.idle)
+	}
+	if _, err := newWorker("sh", "-c", "echo no such node >&2; exit 255"); err == nil || !strings.Contains(err.Error(), "exit status 255\nno such node") {
+		t.Error(err)
 	}
 	for _, id := range []string{"", ".", "..", "a/b", "/a"} {
 		if remove(id) == nil {
@@ -341,4 +357,11 @@ func TestProgress(t *testing.T) {
 			t.Errorf("%v\n%q\n%q", err, lines, want)
 		}
 	})
+}
+
+func must(w *worker, err error) *worker {
+	if err != nil {
+		panic(err)
+	}
+	return w
 }

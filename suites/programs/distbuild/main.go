@@ -7,19 +7,20 @@
 //
 // FILE has a JSON array of [Task]: commands, and which files of the tree they read and write. The
 // tree is a directory of this node's. A task is run when those that it needs have been; with -on, on the
-// node that has the fewest of them, by rexec --root=there unless that is this node; with -any as well, by
-// rexec --root=there --any, as long as no node has its share of N: what rexec knows of a node is how many threads
+// node that has the fewest of them; with -any as well, where
+// rexec --any chooses, as long as no node has its share of N: what rexec knows of a node is how many threads
 // want its processor, and tasks that wait for another node's files do not. Where
 // rexec chooses, they are started one after the other, so that it knows of those before.
 //
-// On another node what runs is
+// On another node what runs them is a worker, which is started by rexec --root=there:
 //
-//	distbuild -carry-out ORDER -of /n/NODE/DIRECTORY -stage BUILD
+//	distbuild -work BUILD -tree DIRECTORY -of /n/NODE/DIRECTORY
 //
-// which gets the inputs that the node does not have yet from the tree, by the remote file system, several at
+// It gets the inputs that its node does not have yet from the tree, by the remote file system, several at
 // a time, runs the commands on these copies, puts the outputs into the tree, and keeps them for tasks that come
 // later: builders of clusters do so, for a compiler that reads a file bit by bit would wait for the network each
-// time. The copies are gone after the build. Here the commands have the tree itself.
+// time. The copies are gone after the build. A worker has one task after the other, as persistent workers of other builders do; where
+// rexec chooses, it has one. Here the commands have the tree itself, and there is no worker.
 //
 // When a task fails, no more are begun. The last line that it prints is a [Report]; with -progress it prints a [Progress]
 // among the errors whenever a task begins or ends. The second form prints checksums of
@@ -30,7 +31,6 @@ package main
 import (
 	"archive/tar"
 	"bufio"
-	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/json"
@@ -99,12 +99,11 @@ func main() {
 	unpacks := flag.Bool("unpack", false, "make the files of an archive in a directory")
 	verbose := flag.Bool("v", false, "say what has been run, where, and how long it took")
 	follow := flag.Bool("progress", false, "say how far it is, as JSON")
-	carry := flag.String("carry-out", "", "carry out an `order` of another node's distbuild")
+	work := flag.String("work", "", "carry out orders of a `build` of another node's distbuild")
 	of := flag.String("of", "", "the `directory` that is its tree")
-	id := flag.String("stage", "", "which `build` that is")
-	forget := flag.Bool("forget", false, "remove what is left of a build")
+	forget := flag.String("forget", "", "remove what is left of a `build`")
 	flag.Parse()
-	if *carry == "" && !*forget && flag.NArg() != 1 || *jobs < 1 {
+	if *work == "" && *forget == "" && flag.NArg() != 1 || *jobs < 1 {
 		fmt.Fprintln(os.Stderr, "usage: distbuild [-tree DIRECTORY] [-j N] [-on NODE,NODE... [-any]] [-progress] FILE")
 		os.Exit(2)
 	}
@@ -120,10 +119,10 @@ func main() {
 		end(checksums(os.Stdout, flag.Arg(0)))
 	case *unpacks:
 		end(unpack(flag.Arg(0), os.Stdin))
-	case *carry != "":
-		end(serve(os.Stdout, *tree, *of, *id, *carry))
-	case *forget:
-		end(remove(*id))
+	case *work != "":
+		end(serve(os.Stdout, os.Stdin, *tree, *of, *work))
+	case *forget != "":
+		end(remove(*forget))
 	}
 	if *tree == "" {
 		*tree = filepath.Dir(flag.Arg(0))
@@ -293,6 +292,7 @@ type placement struct {
 	mu    sync.Mutex
 	has   map[string]int // how many tasks a node has
 	sent  map[string]bool
+	idle  map[string][]*worker
 	sizes map[string]int64 // of files of the tree
 
 	starting sync.Mutex // a task whose node is not known yet
@@ -310,7 +310,7 @@ func newPlacement(tree, nodes string, any bool, jobs int) (*placement, error) {
 	}
 	p := &placement{
 		tree: tree, self: self, mounts: "/n", id: fmt.Sprintf("%s-%d-%d", self, os.Getpid(), time.Now().UnixNano()), any: any,
-		has: make(map[string]int), sent: make(map[string]bool), sizes: make(map[string]int64),
+		has: make(map[string]int), sent: make(map[string]bool), idle: make(map[string][]*worker), sizes: make(map[string]int64),
 	}
 	if nodes != "" {
 		p.nodes = strings.Split(nodes, ",")
@@ -400,51 +400,66 @@ func (p *placement) start(t *Task, placed func(node string)) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	text, err := json.Marshal(o)
+	w, err := p.worker(at)
 	if err != nil {
-		return outcome{}, err
+		return outcome{}, fmt.Errorf("on %s: %w", at, err)
 	}
-	cmd := exec.Command("rexec", "--root=there", at, "distbuild", "-carry-out", string(text), "-tree", p.tree, "-of", p.away(), "-stage", p.id)
-	out, stderr := &said{placed: func(node string) {
-		if node == here { // who is not sent anywhere is not told where it is
-			node = p.self
+	if chosen {
+		if at = w.node; at == here { // who is not sent anywhere is not told where it is
+			at = p.self
 		}
-		if chosen {
-			at = node
-			p.count(at, 1)
-			next()
-		}
-		placed(node)
-	}}, new(bytes.Buffer)
-	cmd.Stdout, cmd.Stderr = out, stderr
-	err = cmd.Run()
-	if chosen && at != anyNode {
-		p.count(at, -1)
+		p.count(at, 1)
+		next()
+		defer p.count(at, -1)
+	}
+	placed(at)
+	x, lost, err := w.carryOut(o)
+	switch {
+	case lost:
+	case chosen: // the next is to be chosen anew
+		err = errors.Join(err, w.end())
+	default:
+		p.mu.Lock()
+		p.idle[at] = append(p.idle[at], w)
+		p.mu.Unlock()
 	}
 	if err != nil {
-		return outcome{}, fmt.Errorf("on %s: %w\n%s", at, err, stderr.String())
-	}
-	var x outcome
-	_, rest, _ := strings.Cut(out.text.String(), "\n")
-	if err := json.Unmarshal([]byte(rest), &x); err != nil {
-		return outcome{}, fmt.Errorf("on %s: %q: %w", at, out.text.String(), err)
+		return outcome{}, fmt.Errorf("on %s: %w", at, err)
 	}
 	x.Node = at
 	return x, nil
 }
 
+// worker returns a worker that has nothing to do: a new one, if there is none.
+func (p *placement) worker(at string) (*worker, error) {
+	p.mu.Lock()
+	if list := p.idle[at]; len(list) > 0 {
+		w := list[len(list)-1]
+		p.idle[at] = list[:len(list)-1]
+		p.mu.Unlock()
+		return w, nil
+	}
+	p.mu.Unlock()
+	return newWorker("rexec", "--root=there", at, "distbuild", "-work", p.id, "-tree", p.tree, "-of", p.away())
+}
+
 // away is where other nodes see the tree.
 func (p *placement) away() string { return filepath.Join(p.mounts, p.self, p.tree) }
 
-// end removes what the build has left on other nodes.
+// end ends workers that have nothing to do, as all after a build, and removes what it has left on other nodes.
 func (p *placement) end() error {
 	var g errgroup.Group
 	for node := range p.sent {
-		if node == p.self || node == anyNode {
+		if node == p.self {
 			continue
 		}
 		g.Go(func() error {
-			if out, err := exec.Command("rexec", "--root=there", node, "distbuild", "-forget", "-stage", p.id).CombinedOutput(); err != nil {
+			for _, w := range p.idle[node] {
+				if err := w.end(); err != nil {
+					return fmt.Errorf("%s: %w", node, err)
+				}
+			}
+			if out, err := exec.Command("rexec", "--root=there", node, "distbuild", "-forget", p.id).CombinedOutput(); err != nil {
 				return fmt.Errorf("%s: what was left there: %w\n%s", node, err, out)
 			}
 			return nil

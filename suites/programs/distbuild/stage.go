@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -87,7 +90,7 @@ func (s *stage) carryOut(o *order) (outcome, error) {
 		return t
 	}
 	// So that each look-up there is one message: names are looked up in this directory.
-	if err := os.Chdir(s.tree); err != nil {
+	if err := errors.Join(os.Chdir(s.tree), os.MkdirAll(s.dir, 0o755)); err != nil {
 		return x, err
 	}
 	count := func(n int64) {
@@ -171,14 +174,17 @@ func remove(id string) error {
 	return os.RemoveAll(s.dir)
 }
 
-// serve carries out the order of a distbuild that has started this process by
-// rexec. It says on w where that is, and then what it took. Where rexec has chosen the
+// An answer is what becomes of an order.
+type answer struct {
+	outcome
+	Error string `json:"error,omitempty"`
+}
+
+// serve carries out the orders of a distbuild that has started this process by
+// rexec, one after the other: it reads them from r until that ends, and writes to w
+// where it is, and then an answer for each. Where rexec has chosen the
 // node that the tree is on, that is used as it is; elsewhere it is at away.
-func serve(w io.Writer, tree, away, id, text string) error {
-	var o order
-	if err := json.Unmarshal([]byte(text), &o); err != nil {
-		return err
-	}
+func serve(w io.Writer, r io.Reader, tree, away, id string) error {
 	node := os.Getenv("REXEC_NODE") // rexec's own
 	if node == "" {
 		node = here
@@ -186,20 +192,30 @@ func serve(w io.Writer, tree, away, id, text string) error {
 	if _, err := fmt.Fprintln(w, node); err != nil {
 		return err
 	}
-	var x outcome
-	var err error
-	if node == here {
-		x, err = carryOutHere(&o, tree)
-	} else {
-		var s *stage
-		if s, err = newStage(id, away); err == nil {
-			x, err = s.carryOut(&o)
-		}
-	}
+	s, err := newStage(id, away)
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(w).Encode(x)
+	for d := json.NewDecoder(r); ; {
+		var o order
+		if err := d.Decode(&o); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		var a answer
+		if node == here {
+			a.outcome, err = carryOutHere(&o, tree)
+		} else {
+			a.outcome, err = s.carryOut(&o)
+		}
+		if err != nil {
+			a.Error = err.Error()
+		}
+		if err := json.NewEncoder(w).Encode(a); err != nil {
+			return err
+		}
+	}
 }
 
 // carryOutHere carries out an order where the tree is.
@@ -209,18 +225,71 @@ func carryOutHere(o *order, tree string) (outcome, error) {
 	return outcome{Run: time.Since(began).Seconds()}, err
 }
 
-// said is what a task has said: the first line is where it is. It is no [io.ReaderFrom]: that would
-// know of nothing before the end.
-type said struct {
-	text   strings.Builder
-	placed func(node string) // nil when it has been called
+// A worker is a process on some node that carries out orders: see serve.
+type worker struct {
+	node   string // here, if rexec has not sent it anywhere
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    *bufio.Reader
+	stderr bytes.Buffer
 }
 
-func (s *said) Write(b []byte) (int, error) {
-	s.text.Write(b)
-	if node, _, ok := strings.Cut(s.text.String(), "\n"); ok && s.placed != nil {
-		s.placed(node)
-		s.placed = nil
+// newWorker starts one.
+func newWorker(args ...string) (*worker, error) {
+	w := &worker{cmd: exec.Command(args[0], args[1:]...)}
+	w.cmd.Stderr = &w.stderr
+	in, err := w.cmd.StdinPipe()
+	if err != nil {
+		return nil, err
 	}
-	return len(b), nil
+	out, err := w.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	w.in, w.out = in, bufio.NewReader(out)
+	if err := w.cmd.Start(); err != nil {
+		return nil, err
+	}
+	line, err := w.out.ReadString('\n')
+	if err != nil {
+		return nil, w.failed(err)
+	}
+	w.node = strings.TrimSuffix(line, "\n")
+	return w, nil
+}
+
+// failed ends a worker that does not work, and says why.
+func (w *worker) failed(err error) error {
+	if e := w.end(); e != nil {
+		err = e
+	}
+	return err
+}
+
+// end ends it, when it has nothing to do.
+func (w *worker) end() error {
+	w.in.Close()
+	if err := w.cmd.Wait(); err != nil {
+		return fmt.Errorf("%w\n%s", err, w.stderr.String())
+	}
+	return nil
+}
+
+// carryOut has it carry out an order. Not even that may be, if lost.
+func (w *worker) carryOut(o *order) (x outcome, lost bool, err error) {
+	var a answer
+	if err := json.NewEncoder(w.in).Encode(o); err != nil {
+		return x, true, w.failed(err)
+	}
+	line, err := w.out.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &a)
+	}
+	if err != nil {
+		return x, true, w.failed(err)
+	}
+	if a.Error != "" {
+		return x, false, errors.New(a.Error)
+	}
+	return a.outcome, false, nil
 }
