@@ -243,6 +243,18 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// The ends of an axis are ticks.
+func TestRound(t *testing.T) {
+	for _, x := range []axis{{log: true, from: 310, to: 480}, {log: true, from: 0.003, to: 7}, {log: true, from: 2000, to: 2000.5}, {from: 0, to: 69}, {from: -3, to: 0.7}, {from: 0, to: 1e-7}} {
+		r := x
+		r.round()
+		ticks := r.ticks()
+		if n := len(ticks); n < 2 || r.from > x.from || r.to < x.to || math.Abs(ticks[0]/r.from-1) > 1e-9 && ticks[0] != r.from || math.Abs(ticks[n-1]/r.to-1) > 1e-9 {
+			t.Errorf("%+v: %+v, %v", x, r, ticks)
+		}
+	}
+}
+
 func TestFormat(t *testing.T) {
 	for _, c := range []struct {
 		x    float64

@@ -168,6 +168,36 @@ func (x axis) ticks() []float64 {
 	return list
 }
 
+// round extends the axis to round values, so that its ends are ticks.
+func (x *axis) round() {
+	if x.log {
+		below, above := 0.0, 0.0
+		steps := []float64{1, 2, 5}
+		if x.to/x.from > 150 { // there may be too many for ticks
+			steps = steps[:1]
+		}
+		for e := math.Floor(math.Log10(x.from)); above < x.to; e++ {
+			for _, m := range steps {
+				v := m * math.Pow(10, e)
+				if v <= x.from {
+					below = v
+				}
+				if above < x.to {
+					above = v
+				}
+			}
+		}
+		if below > 0 && !math.IsInf(above, 0) {
+			x.from, x.to = below, above
+		}
+		return
+	}
+	if t := x.ticks(); len(t) > 1 {
+		step := t[1] - t[0]
+		x.from, x.to = math.Floor(x.from/step)*step, math.Ceil(x.to/step)*step
+	}
+}
+
 // short writes a tick.
 func short(v float64) string {
 	switch {
@@ -229,6 +259,7 @@ func (p *Plot) SVG() string {
 			}
 		}
 	}
+	y.round()
 	esc := template.HTMLEscapeString
 	var b strings.Builder
 	columns := 3
