@@ -330,6 +330,7 @@ type link struct {
 	dev        nic.Device
 	mac        tcpip.LinkAddress
 	dispatcher stack.NetworkDispatcher
+	acks       acks
 }
 
 var (
@@ -339,14 +340,15 @@ var (
 
 func newLink(dev nic.Device) *link {
 	mac := dev.MAC()
-	return &link{dev: dev, mac: tcpip.LinkAddress(mac[:])}
+	return &link{dev: dev, mac: tcpip.LinkAddress(mac[:]), acks: acks{dev: dev, flows: make(map[flow]*ack)}}
 }
 
 // serve hands the card's frames to the stack. Each is copied once, from the
 // card's memory to a buffer of gVisor's own pool.
 func (l *link) serve(ctx context.Context) error {
 	return l.dev.Serve(ctx, func(frame []byte) {
-		if l.dispatcher == nil || len(frame) < header.EthernetMinimumSize {
+		up := l.dispatcher
+		if up == nil || len(frame) < header.EthernetMinimumSize {
 			return
 		}
 		// Without the link header: nothing above needs it.
@@ -363,21 +365,26 @@ func (l *link) serve(ctx context.Context) error {
 		default:
 			return // a switch floods what it has not learnt yet
 		}
-		l.dispatcher.DeliverNetworkPacket(eth.Type(), pkt)
+		up.DeliverNetworkPacket(eth.Type(), pkt)
 	})
 }
 
 // WritePackets copies packets straight into the card's memory. A frame that
 // finds the card's queue full is lost; the transport protocols cope.
 func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
-	n := 0
+	n, posted := 0, false
 	for _, pkt := range pkts.AsSlice() {
-		if !l.write(pkt) {
-			break
+		if !l.acks.hold(pkt) {
+			if !l.write(pkt) {
+				break
+			}
+			posted = true
 		}
 		n++
 	}
-	l.dev.Flush()
+	if posted {
+		l.dev.Flush()
+	}
 	if n == 0 {
 		return 0, &tcpip.ErrNoBufferSpace{}
 	}
@@ -388,13 +395,23 @@ func (l *link) write(pkt *stack.PacketBuffer) bool {
 	if pkt.GSOOptions.Type != stack.GSONone {
 		return new(segmenter).send(l.dev, pkt)
 	}
-	return l.dev.Send(func(b []byte) int {
+	return l.dev.Send(fill(pkt))
+}
+
+// fill writes a packet that is one frame.
+func fill(pkt *stack.PacketBuffer) func(b []byte) int {
+	if pkt.GSOOptions.Type != stack.GSONone {
+		s := new(segmenter) // which completes the checksum
+		s.init(pkt)
+		return s.fill
+	}
+	return func(b []byte) int {
 		k := 0
 		for _, part := range pkt.AsSlices() {
 			k += copy(b[k:], part)
 		}
 		return k
-	})
+	}
 }
 
 // SupportedGSO makes gVisor leave it to the link to cut TCP packets: see

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +22,8 @@ type wire struct {
 	t       *testing.T
 	mac     [6]byte
 	in, out chan []byte
-	tcp     int // TCP segments with data that came
+	tcp     int          // TCP segments with data that came
+	acks    atomic.Int32 // without
 }
 
 // check looks at a frame as the receiver's card would: lengths and checksums.
@@ -43,6 +45,8 @@ func (w *wire) check(f []byte) {
 	}
 	if len(data) > 0 {
 		w.tcp++
+	} else if tcp.Flags() == header.TCPFlagAck {
+		w.acks.Add(1)
 	}
 }
 
@@ -76,11 +80,18 @@ func (w *wire) Serve(ctx context.Context, deliver func([]byte)) error {
 
 // pair returns two stacks on one cable, 10.77.0.1 and 10.77.0.2.
 func pair(t *testing.T) (a, b *Stack) {
+	a, b, _ = cable(t)
+	return a, b
+}
+
+// cable is pair that returns the end of a, too.
+func cable(t *testing.T) (a, b *Stack, w *wire) {
 	ab, ba := make(chan []byte, 1000), make(chan []byte, 1000)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	end := func(last byte, in, out chan []byte) *Stack {
-		s, err := New(&wire{t: t, mac: [6]byte{2, 0, 0, 0, 0, last}, in: in, out: out}, Config{
+		w = &wire{t: t, mac: [6]byte{2, 0, 0, 0, 0, last}, in: in, out: out}
+		s, err := New(w, Config{
 			Addr:    netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, 0, last}), 24),
 			Gateway: netip.AddrFrom4([4]byte{10, 77, 0, 254}),
 		})
@@ -91,7 +102,69 @@ func pair(t *testing.T) (a, b *Stack) {
 		t.Cleanup(s.Close)
 		return s
 	}
-	return end(1, ba, ab), end(2, ab, ba)
+	b = end(2, ab, ba)
+	a = end(1, ba, ab)
+	return a, b, w
+}
+
+// TestAcks: answers acknowledge requests, and the next requests answers. What has no
+// answer is acknowledged all the same, in time.
+func TestAcks(t *testing.T) {
+	a, b, end := cable(t)
+	l, err := b.Listen(7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		buf := make([]byte, 64)
+		for {
+			if _, err := io.ReadFull(c, buf); err != nil {
+				return
+			}
+			if buf[0] != 0 {
+				continue // no answer
+			}
+			if _, err := c.Write(buf); err != nil {
+				return
+			}
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	c, err := a.Dial(ctx, netip.MustParseAddrPort("10.77.0.2:7"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	buf := make([]byte, 64)
+	const calls = 500
+	for range calls {
+		if _, err := c.Write(buf); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := end.acks.Load(); n > calls/2 {
+		t.Errorf("%d acknowledgements without data for %d calls", n, calls)
+	}
+	before, start := end.acks.Load(), time.Now()
+	buf[0] = 1
+	if _, err := c.Write(buf); err != nil {
+		t.Fatal(err)
+	}
+	for end.acks.Load() == before {
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("no acknowledgement")
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func TestPing(t *testing.T) {
