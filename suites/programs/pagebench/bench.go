@@ -141,37 +141,47 @@ func median(list []time.Duration) float64 {
 
 // A Turns is what turn prints. Times are in microseconds.
 type Turns struct {
-	Turns int     `json:"turns"`   // both together
-	Each  float64 `json:"each_us"` // the whole time divided by them
-	Trip  float64 `json:"trip_us"` // median of an echo of a page, before and after
-	Ratio float64 `json:"ratio"`
+	Turns     int     `json:"turns"`   // both together, those that were measured
+	Each      float64 `json:"each_us"` // of one: the median of pairs, by two
+	Mean      float64 `json:"mean_us"`
+	Trip      float64 `json:"trip_us"` // an echo of a page, between the turns: median
+	Idle      float64 `json:"idle_us"` // before and after all turns, likewise
+	Ratio     float64 `json:"ratio"`   // Each / Trip
+	MeanRatio float64 `json:"mean_ratio"`
+	IdleRatio float64 `json:"idle_ratio"` // Each / Idle
 }
 
+const (
+	// echoTurns is after how many turns of one's own there are echoes, and turnEchoes how many.
+	echoTurns  = 8
+	turnEchoes = 4
+)
+
 // turn writes the first word of a file n times, each time after the other has: both try to
-// write all the time.
+// write all the time. With tcp, it measures.
 func turn(name string, me, n int, readFirst bool, tcp string) error {
 	b, _, err := mapFile(name, true)
 	if err != nil {
 		return err
 	}
 	var p peer
-	var trips []time.Duration
-	echoes := func() error {
-		page := make([]byte, pageSize)
-		for range 20 {
+	page := make([]byte, pageSize)
+	echoes := func(list *[]time.Duration, n int) error {
+		for range n {
 			d, err := p.echo(page)
 			if err != nil {
 				return err
 			}
-			trips = append(trips, d)
+			*list = append(*list, d)
 		}
 		return nil
 	}
+	var idle, trips, pairs []time.Duration
 	if tcp != "" {
 		if p, err = dial(tcp, 'e'); err != nil {
 			return err
 		}
-		if err := echoes(); err != nil {
+		if err := echoes(&idle, 20); err != nil {
 			return err
 		}
 	}
@@ -191,20 +201,36 @@ func turn(name string, me, n int, readFirst bool, tcp string) error {
 		}
 	}
 	wait(uint32(me))
-	start := time.Now()
+	last := time.Now()
 	for i := 1; i < n; i++ {
 		wait(uint32(2*i + me))
-	}
-	r := Turns{Turns: 2 * (n - 1)}
-	r.Each = float64(time.Since(start).Nanoseconds()) / 1000 / float64(r.Turns)
-	if tcp != "" {
-		if err := echoes(); err != nil {
-			return err
+		if tcp == "" {
+			continue
 		}
-		r.Trip = median(trips)
-		r.Ratio = r.Each / r.Trip
-		return json.NewEncoder(os.Stdout).Encode(r)
+		now := time.Now()
+		if i%echoTurns != 1 || i == 1 {
+			pairs = append(pairs, now.Sub(last))
+		}
+		last = now
+		if i%echoTurns == 0 {
+			// Meanwhile the other takes the page, and its turn: so the next one is not
+			// counted, since half of it is past.
+			if err := echoes(&trips, turnEchoes); err != nil {
+				return err
+			}
+		}
 	}
-	fmt.Println("ok")
-	return nil
+	if tcp == "" {
+		fmt.Println("ok")
+		return nil
+	}
+	if err := echoes(&idle, 20); err != nil {
+		return err
+	}
+	r := Turns{Turns: 2 * len(pairs), Each: median(pairs) / 2, Trip: median(trips), Idle: median(idle)}
+	for _, d := range pairs {
+		r.Mean += float64(d.Nanoseconds()) / 1000 / float64(r.Turns)
+	}
+	r.Ratio, r.MeanRatio, r.IdleRatio = r.Each/r.Trip, r.Mean/r.Trip, r.Each/r.Idle
+	return json.NewEncoder(os.Stdout).Encode(r)
 }
