@@ -58,7 +58,21 @@ func (p *Process) lookup(ctx context.Context, dir mach.Port, path string, flags,
 	case path[0] == '/':
 		dir = p.Root
 	}
-	own := false // dir is ours to release
+	return p.lookupFrom(ctx, dir, false, path, flags, mode)
+}
+
+// Continue goes on with a look-up that a server of dir_lookup has answered, from its root
+// directory: the answer, of which it takes over result, and what was asked. The right is the caller's.
+func (p *Process) Continue(ctx context.Context, retry int32, name string, result mach.Port, flags, mode int32) (mach.Port, error) {
+	dir, own, path, done, err := p.next(ctx, mach.Null, false, retry, name, result, flags)
+	if err != nil || done {
+		return dir, err
+	}
+	return p.lookupFrom(ctx, dir, own, path, flags, mode)
+}
+
+// lookupFrom looks up at dir, which it takes over if own.
+func (p *Process) lookupFrom(ctx context.Context, dir mach.Port, own bool, path string, flags, mode int32) (mach.Port, error) {
 	defer func() {
 		if own {
 			proto.Release(ctx, dir)
@@ -83,40 +97,40 @@ func (p *Process) lookup(ctx context.Context, dir mach.Port, path string, flags,
 			}
 			return mach.Null, err
 		}
-		switch retry {
-		case proto.RetryNormal:
-			if name == "" {
-				return result, nil
-			}
-			if own {
-				proto.Release(ctx, dir)
-			}
-			dir, own, path = result, true, name
-		case proto.RetryReauth:
-			again, err := Reauthenticate(ctx, p.Auth, result)
-			proto.Release(ctx, result)
-			if err != nil {
-				return mach.Null, err
-			}
-			if own {
-				proto.Release(ctx, dir)
-			}
-			dir, own, path = again, true, name
-		case proto.RetryMagical:
-			next, nextOwn, rest, done, err := p.magic(ctx, name, result, dir, own, flags)
-			if err != nil {
-				return mach.Null, err
-			}
-			if done {
-				return next, nil
-			}
-			dir, own, path = next, nextOwn, rest
-		default:
-			proto.Release(ctx, result)
-			return mach.Null, proto.EGRATUITOUS
+		from, fromOwn := dir, own
+		dir, own = mach.Null, false
+		var done bool
+		if dir, own, path, done, err = p.next(ctx, from, fromOwn, retry, name, result, flags); err != nil {
+			return mach.Null, err
+		}
+		if done {
+			own = false
+			return dir, nil
 		}
 	}
 	return mach.Null, proto.ELOOP
+}
+
+// next says where a look-up goes on after the answer of a server. It takes over result, and
+// from, the directory that was asked, if fromOwn. If done, dir is what was looked for. After an
+// error there is nothing to release.
+func (p *Process) next(ctx context.Context, from mach.Port, fromOwn bool, retry int32, name string, result mach.Port, flags int32) (dir mach.Port, own bool, path string, done bool, err error) {
+	if retry == proto.RetryMagical {
+		return p.magic(ctx, name, result, from, fromOwn, flags)
+	}
+	if fromOwn {
+		proto.Release(ctx, from)
+	}
+	switch retry {
+	case proto.RetryNormal:
+		return result, true, name, name == "", nil
+	case proto.RetryReauth:
+		again, err := Reauthenticate(ctx, p.Auth, result)
+		proto.Release(ctx, result)
+		return again, err == nil, name, false, err
+	}
+	proto.Release(ctx, result)
+	return mach.Null, false, "", false, proto.EGRATUITOUS
 }
 
 // magic follows a magical retry. It takes over result, and dir if own. If

@@ -302,15 +302,26 @@ func checkReply(m *Message, id int32) error {
 // after all, CallKernel waits for it parked.
 func CallKernel(port Port, m *Message) error {
 	id := m.ID()
-	if err := callKernel(port, m, false); err != nil {
+	if err := callKernel(context.Background(), port, m, false); err != nil {
+		return &CallError{id, port, err}
+	}
+	return nil
+}
+
+// CallLikeKernel is [CallKernel] for a port that is likely to be the kernel's, but may be anybody's:
+// when ctx ends, it returns its cause at once, as [Call] does.
+func CallLikeKernel(ctx context.Context, port Port, m *Message) error {
+	id := m.ID()
+	if err := callKernel(ctx, port, m, false); err != nil {
 		return &CallError{id, port, err}
 	}
 	return nil
 }
 
 // callKernel is CallKernel. With block, the kernel itself may wait in the
-// routine, where nothing can park: a thread waits with it.
-func callKernel(port Port, m *Message, block bool) error {
+// routine, where nothing can park: a thread waits with it. ctx is for ports that are not the
+// kernel's; one that can end has a full queue be an error.
+func callKernel(ctx context.Context, port Port, m *Message, block bool) error {
 	id := m.ID()
 	if err := m.Err(); err != nil {
 		drop(m)
@@ -345,6 +356,10 @@ func callKernel(port Port, m *Message, block bool) error {
 			}
 			return checkReply(m, id)
 		case SendTimedOut: // the queue is full: not the kernel's port
+			if ctx.Done() != nil {
+				DestroyReceive(reply)
+				return failedSend(m, code)
+			}
 			made = true
 			trap, option = machMsgBlock, optSend|optRcv|optRcvLarge
 		case RcvTooLarge: // and the reply waits; its size came
@@ -352,7 +367,7 @@ func callKernel(port Port, m *Message, block bool) error {
 			option &^= optSend
 		case RcvTimedOut: // not the kernel's port
 			Reset(m, id)
-			return awaitReply(reply, m, id)
+			return awaitReply(ctx, reply, m, id)
 		default:
 			if code.plain() == SendInvalidDest && !made {
 				idleDirect(reply)
@@ -370,13 +385,13 @@ func callKernel(port Port, m *Message, block bool) error {
 
 // awaitReply waits parked for the reply on a port that was outside the
 // poller, and goes back there.
-func awaitReply(reply Port, m *Message, id int32) error {
+func awaitReply(ctx context.Context, reply Port, m *Message, id int32) error {
 	r, err := AdoptReceive(reply)
 	if err != nil {
 		DestroyReceive(reply)
 		return err
 	}
-	if err := r.Receive(context.Background(), m); err != nil {
+	if err := r.Receive(ctx, m); err != nil {
 		r.Close()
 		return err
 	}

@@ -1,6 +1,9 @@
 package mach
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+)
 
 // A Right is a kind of right, as the port routines name it.
 type Right int32
@@ -40,7 +43,7 @@ func beginWaiting(name string, id int32) routine { return routine{NewMessage(id)
 
 // call calls the routine. The results can be taken if it succeeds.
 func (r routine) call(port Port) error {
-	if err := callKernel(port, r.Message, r.wait); err != nil {
+	if err := callKernel(context.Background(), port, r.Message, r.wait); err != nil {
 		return r.failed(err)
 	}
 	return nil

@@ -18,10 +18,10 @@ type Promise struct {
 	// It is called when a message has come that is not the first, or that First does not
 	// answer, and again if it fails: who has sent the message is told why. It may wait.
 	Get func(ctx context.Context) (mach.Port, error)
-	// First looks at the first message, of which it is given a copy, and returns what is to
-	// answer it, or nil. No memory comes with it.
+	// First looks at the first message, of which it is given a copy without memory, and returns
+	// what is to answer it, or nil. Rights in the copy are the message's.
 	First func(m *mach.Message) mach.Handler
-	// Gone is called once when nothing of this is needed any more.
+	// Gone is called once when nothing of this is needed any more, and First's handler is done.
 	Gone func()
 }
 
@@ -123,12 +123,12 @@ func (p *promised) serve() {
 				}
 				continue
 			}
-			if first && p.First != nil && !m.Complex() {
+			if first && p.First != nil {
 				first = false
 				look := mach.NewMessage(0)
 				if look.Load(machwire.Native, append([]byte(nil), m.Buffer(0)...), nil) == nil {
 					if h := p.First(look); h != nil {
-						p.used.Go(func() { _ = mach.Dispatch(p.bridge.ctx, h, m, mach.NewMessage(0)) })
+						p.used.Go(func() { p.bridge.dispatch(h, m) })
 						continue
 					}
 				}
@@ -177,6 +177,29 @@ func (p *promised) keep(m *mach.Message) (kept bool) {
 	}
 	p.tried(true, true)
 	return true
+}
+
+// dispatch has h answer a message, whose memory may be paged by anybody.
+func (b *Bridge) dispatch(h mach.Handler, m *mach.Message) {
+	if !hasMemory(m) {
+		_ = mach.Dispatch(b.ctx, h, m, mach.NewMessage(0))
+		return
+	}
+	body, list, err := b.takeApart(m)
+	if err != nil {
+		b.config.Log("message %d refused: %v", m.ID(), err)
+		mach.Destroy(m)
+		return
+	}
+	freeMemory(m)
+	a := arrival{body: body, list: list}
+	req, err := whole(a)
+	if err != nil {
+		b.answer(a, proto.Code(err))
+		return
+	}
+	_ = mach.Dispatch(b.ctx, h, req, mach.NewMessage(0))
+	body.Free()
 }
 
 func newMessage(m **mach.Message) *mach.Message {
@@ -259,6 +282,13 @@ func (b *Bridge) settle(list []wire.MachRight, owned bool) {
 			list[i].Port = mach.Dead
 		}
 	}
+}
+
+// Heard returns how many messages have come from other nodes.
+func (b *Bridge) Heard() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.stats.In
 }
 
 // A tag is something that is known of a proxy.

@@ -63,11 +63,15 @@ type Cache struct {
 	mu    sync.Mutex
 	kept  []*program // the last used one last
 	stats Stats
+
+	guesses int  // that run
+	never   bool // there are to be none
 }
 
 // Stats count what a cache has done.
 type Stats struct {
 	Hits, Misses uint64
+	Guesses      uint64 // of the hits, those by Expect
 	Kept         int
 }
 
@@ -137,6 +141,44 @@ func (c *Cache) Open(ctx context.Context, o Owner, st proto.Stat, open func(ctx 
 	}
 	defer c.keep(p)
 	return p.port.Right()
+}
+
+// Known reports whether the program is kept that a file was of which io_stat said st.
+func (c *Cache) Known(o Owner, st proto.Stat) bool {
+	k := keyOf(o, st)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.kept, func(p *program) bool { return p.key == k })
+}
+
+// Expect is Open of a file that is thought to be what it was when io_stat said st, and is known.
+// What it returns a right to answers io_stat when sure has returned, with its error if that is
+// not nil: so the exec server, which asks for that before it does anything to a task,
+// gets as far as it can while the file is asked for. Without sure it is what Open returns. It is
+// [ErrNotKept] if it is not known any more.
+func (c *Cache) Expect(o Owner, st proto.Stat, sure func(ctx context.Context) error) (mach.Port, error) {
+	k := keyOf(o, st)
+	c.mu.Lock()
+	i := slices.IndexFunc(c.kept, func(p *program) bool { return p.key == k })
+	if i < 0 {
+		c.mu.Unlock()
+		return mach.Null, ErrNotKept
+	}
+	p := c.kept[i]
+	c.kept = append(slices.Delete(c.kept, i, i+1), p)
+	c.stats.Hits++
+	c.stats.Guesses++
+	if sure == nil {
+		defer c.mu.Unlock()
+		return p.port.Right()
+	}
+	p.use()
+	c.mu.Unlock()
+	right, err := ports.ExportRight(c.Ports, proto.Handler(&expected{handle{program: p}, sure}), ports.Options{Gone: p.release})
+	if err != nil {
+		p.release()
+	}
+	return right, err
 }
 
 // newProgram opens a file. There is one use of it.
@@ -265,6 +307,19 @@ func (h *handle) IOMap(ctx context.Context) (rd, wr mach.Port, err error) {
 }
 
 func (h *handle) IOStat(context.Context) (proto.Stat, error) { return h.stat, nil }
+
+// An expected is a handle of what is not known to be that program yet.
+type expected struct {
+	handle
+	sure func(ctx context.Context) error
+}
+
+func (e *expected) IOStat(ctx context.Context) (proto.Stat, error) {
+	if err := e.sure(ctx); err != nil {
+		return proto.Stat{}, err
+	}
+	return e.stat, nil
+}
 
 // IORead reads at an offset. The handle has no position.
 func (h *handle) IORead(ctx context.Context, off int64, n uint64) ([]byte, error) {

@@ -28,6 +28,7 @@ type world struct {
 	st     proto.Stat
 	calls  []string
 	noMap  error
+	asked  func() // by io_stat
 }
 
 func newWorld(t *testing.T) *world {
@@ -47,6 +48,13 @@ func (w *world) IOMap(context.Context) (rd, wr mach.Port, err error) {
 	w.k.AddRight(w.object)
 	w.k.AddRight(w.object)
 	return w.object, w.object, nil
+}
+
+func (w *world) IOStat(context.Context) (proto.Stat, error) {
+	if w.asked != nil {
+		w.asked()
+	}
+	return w.st, nil
 }
 
 func (w *world) IORead(_ context.Context, off int64, n uint64) ([]byte, error) {

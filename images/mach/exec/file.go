@@ -61,6 +61,11 @@ func (p *program) open(ctx context.Context) error {
 	case !errors.Is(err, proto.EOPNOTSUPP) && !errors.Is(err, mach.MigBadID):
 		return err
 	}
+	if p.head, err = p.readAt(ctx, 0, pageSize); err != nil {
+		return err
+	}
+	// Last: netmsg answers this when it knows that the file is still the program that the
+	// rest is of.
 	st, err := proto.IOStat(ctx, p.file)
 	if err != nil {
 		return err
@@ -69,8 +74,7 @@ func (p *program) open(ctx context.Context) error {
 		return proto.ENOEXEC
 	}
 	p.length = uint64(st.Size)
-	p.head, err = p.readAt(ctx, 0, pageSize)
-	return err
+	return nil
 }
 
 func (p *program) close(ctx context.Context) {

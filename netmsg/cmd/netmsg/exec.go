@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync"
 	"time"
@@ -33,26 +34,63 @@ func (x *execFile) FileExec(ctx context.Context, task mach.Port, flags int32, ar
 }
 
 func (x *execFile) FileExecPaths(ctx context.Context, task mach.Port, flags int32, path, abspath string, argv, envp []byte, fds, ports []mach.Port, ints []int32, dealloc, destroy []mach.Port) error {
-	file, err := x.open(ctx, task)
+	return x.run(ctx, &execution{task, flags, path, abspath, argv, envp, fds, ports, ints, dealloc, destroy})
+}
+
+func (x *execFile) run(ctx context.Context, e *execution) error {
+	file, err := x.open(ctx, e.task)
 	if err != nil {
 		return err
 	}
 	defer proto.Release(ctx, file)
-	server, err := x.n.exec.open(ctx, x.n.proc)
-	if err != nil {
+	if err := x.n.exec.run(ctx, x.n.proc, func(server mach.Port) error { return e.by(ctx, server, file) }); err != nil {
 		return err
 	}
-	defer proto.Release(ctx, server)
-	err = proto.ExecExecPaths(ctx, server, proto.Copy(file), task, flags, path, abspath, argv, envp, fds, ports, ints, dealloc, destroy)
+	if proto.Retain(ctx, x.file) == nil {
+		x.n.executed.keep(context.WithoutCancel(ctx), x.file)
+	}
+	return nil
+}
+
+// An execution is what file_exec_paths is given.
+type execution struct {
+	task          mach.Port
+	flags         int32
+	path, abspath string
+	argv, envp    []byte
+	fds, ports    []mach.Port
+	ints          []int32
+	dealloc       []mach.Port
+	destroy       []mach.Port
+}
+
+// load has an exec server run a file, which is borrowed.
+func (e *execution) load(ctx context.Context, server, file mach.Port) error {
+	return proto.ExecExecPaths(ctx, server, proto.Copy(file), e.task, e.flags, e.path, e.abspath, e.argv, e.envp, e.fds, e.ports, e.ints, e.dealloc, e.destroy)
+}
+
+// by is load; afterwards the rights are the program's.
+func (e *execution) by(ctx context.Context, server, file mach.Port) error {
+	err := e.load(ctx, server, file)
 	if err == nil {
-		proto.Release(ctx, task)
-		proto.Release(ctx, fds...)
-		proto.Release(ctx, ports...)
-		if proto.Retain(ctx, x.file) == nil {
-			x.n.executed.keep(context.WithoutCancel(ctx), x.file)
-		}
+		e.done(ctx)
 	}
 	return err
+}
+
+// at has the server of a file run it, which is borrowed, likewise.
+func (e *execution) at(ctx context.Context, file mach.Port) error {
+	err := proto.FileExecPaths(ctx, file, e.task, e.flags, e.path, e.abspath, e.argv, e.envp, e.fds, e.ports, e.ints, e.dealloc, e.destroy)
+	if err == nil {
+		e.done(ctx)
+	}
+	return err
+}
+
+func (e *execution) done(ctx context.Context) {
+	proto.Release(ctx, e.task)
+	proto.Release(ctx, e.fds...)
+	proto.Release(ctx, e.ports...)
 }
 
 // executed are files that have just been executed: rights to them are given back a little
@@ -88,21 +126,12 @@ func (e *executed) keep(ctx context.Context, file mach.Port) {
 	}
 }
 
-// fresh is how long after it was opened a file may be taken for what it was then, if
-// nothing has passed between this node and any other since.
-//
-// Who executes a file by its name opens it and executes it at once: what was changed before
-// they did is what they get. Who executes a file that they have had open for less than this
-// may get the headers, though never the pages, that a program had before a change of which
-// they have heard in this time by other means than netmsg.
-const fresh = 100 * time.Millisecond
-
 // opened returns what is known of the file from when it was opened: on whose behalf that
 // was, and, if now, that it is still true.
 func (x *execFile) opened() (o opened, known, now bool) {
 	v, quiet := x.n.bridge.Tagged(x.file)
 	o, known = v.(opened)
-	return o, known, known && quiet && time.Since(o.at) < fresh
+	return o, known, known && quiet && time.Since(o.at) < programs.Fresh
 }
 
 // open opens the file to be run in a task, or what stands for it if it has been run
@@ -135,6 +164,9 @@ func (x *execFile) open(ctx context.Context, task mach.Port) (mach.Port, error) 
 	if home, ok := x.n.bridge.Home(x.file); ok && user != "" {
 		owner := programs.Owner{Node: string(home.Node), Epoch: home.Epoch, User: user}
 		file, err := x.n.programs.Open(ctx, owner, st, again)
+		if err == nil && o.path.Name != "" {
+			x.n.paths.Ran(o.path, owner, st)
+		}
 		if err == nil || proto.Code(err) == proto.EACCES {
 			return file, err
 		}
@@ -158,18 +190,32 @@ func (n *node) runner(ctx context.Context, task mach.Port) string {
 	return strconv.Itoa(int(info[1]))
 }
 
-// An execServer is the right to /servers/exec.
+// An execServer is the right to /servers/exec, which is looked up when the one there was has died.
 type execServer struct {
 	mu   sync.Mutex
 	port mach.Port
-	at   time.Time
 }
 
-// open returns the right, the caller's. It is looked up, unless it was just now.
-func (s *execServer) open(ctx context.Context, proc *hurd.Process) (mach.Port, error) {
+// run has the exec server do something.
+func (s *execServer) run(ctx context.Context, proc *hurd.Process, do func(server mach.Port) error) error {
+	for again := false; ; again = true {
+		p, err := s.open(ctx, proc, again)
+		if err != nil {
+			return err
+		}
+		err = do(p)
+		proto.Release(ctx, p)
+		if again || !errors.Is(err, mach.SendInvalidDest) { // what it has begun must not be done again
+			return err
+		}
+	}
+}
+
+// open returns the right, the caller's.
+func (s *execServer) open(ctx context.Context, proc *hurd.Process, again bool) (mach.Port, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.port.Valid() && time.Since(s.at) < fresh && proto.Retain(ctx, s.port) == nil {
+	if s.port.Valid() && !again && proto.Retain(ctx, s.port) == nil {
 		return s.port, nil
 	}
 	proto.Release(ctx, s.port)
@@ -179,16 +225,9 @@ func (s *execServer) open(ctx context.Context, proc *hurd.Process) (mach.Port, e
 		return mach.Null, err
 	}
 	if proto.Retain(ctx, p) == nil {
-		s.port, s.at = p, time.Now()
+		s.port = p
 	}
 	return p, nil
-}
-
-// ahead looks the right up that will be needed, while its user waits for something else.
-func (s *execServer) ahead(ctx context.Context, proc *hurd.Process) {
-	if p, err := s.open(ctx, proc); err == nil {
-		proto.Release(ctx, p)
-	}
 }
 
 // local has what is answered on this node for files of others.

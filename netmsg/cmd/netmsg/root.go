@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 
 	"hurdlab/hurd/proto"
 	"hurdlab/mach"
 	"hurdlab/netmsg/bridge"
+	"hurdlab/netmsg/programs"
 	"hurdlab/netmsg/rights"
 )
 
@@ -33,9 +33,6 @@ const (
 	idDirLookup = 20018
 	// maxRoots bounds what is known of exports.
 	maxRoots = 256
-	// sendTurns is how often who has said something lets others run until it is written: as
-	// often as the session does, which gathers what is said, and some more.
-	sendTurns = 8
 	// maxName is the longest name that a message of the Hurd has room for.
 	maxName = 1023
 )
@@ -103,37 +100,45 @@ func (f *firstLookup) DirLookup(ctx context.Context, name string, flags, mode in
 	if err := r.n.connect(ctx, r.node); err != nil {
 		return 0, "", mach.Null, err
 	}
+	if flags == proto.O_EXEC {
+		if file, ok := r.guess(ctx, name); ok {
+			return proto.RetryNormal, "", file, nil
+		}
+	}
+	_, retry, rest, file, err := r.lookup(ctx, name, flags, mode)
+	return retry, rest, file, err
+}
+
+// lookup looks a file up in the export.
+func (r *mountRoot) lookup(ctx context.Context, name string, flags, mode int32) (info proto.Stat, retry int32, rest string, file mach.Port, err error) {
 	d, err := r.n.bridge.Door(ctx, r.node)
 	if err != nil {
-		return 0, "", mach.Null, proto.EIO
-	}
-	if flags&proto.O_EXEC != 0 {
-		// When the question has been given to the network server, and that has sent it.
-		go func() {
-			for range sendTurns {
-				runtime.Gosched()
-			}
-			mach.Yield()
-			r.n.exec.ahead(context.WithoutCancel(ctx), r.n.proc)
-		}()
+		return info, 0, "", mach.Null, proto.EIO
 	}
 	// A program needs no "..": its look-up sends no right, unless it turns out to need one.
 	dotdot := proto.Copy(r.dotdot)
 	if flags&proto.O_EXEC != 0 && flags&(proto.O_CREAT|proto.O_TRUNC) == 0 {
 		dotdot = proto.Right{}
 	}
-	info, retry, rest, file, err := proto.DoorLookup(ctx, d, []byte(r.export), dotdot, r.uids, r.gids, []byte(name), flags, mode)
+	info, retry, left, file, err := proto.DoorLookup(ctx, d, []byte(r.export), dotdot, r.uids, r.gids, []byte(name), flags, mode)
 	if proto.Code(err) == proto.EAGAIN && dotdot == (proto.Right{}) {
-		info, retry, rest, file, err = proto.DoorLookup(ctx, d, []byte(r.export), proto.Copy(r.dotdot), r.uids, r.gids, []byte(name), flags, mode)
+		info, retry, left, file, err = proto.DoorLookup(ctx, d, []byte(r.export), proto.Copy(r.dotdot), r.uids, r.gids, []byte(name), flags, mode)
 	}
-	if len(rest) > maxName {
+	if len(left) > maxName {
 		proto.Release(ctx, file)
-		return 0, "", mach.Null, proto.EGRATUITOUS
+		return info, 0, "", mach.Null, proto.EGRATUITOUS
 	}
 	if err == nil && info != (proto.Stat{}) {
-		r.n.bridge.Tag(file, opened{info, time.Now(), fmt.Sprint("for ", r.uids)})
+		r.n.bridge.Tag(file, opened{info, time.Now(), r.user(), r.path(name)})
 	}
-	return retry, string(rest), file, err
+	return info, retry, string(left), file, err
+}
+
+// user says for whom the root is, and path by what something is looked up there.
+func (r *mountRoot) user() string { return fmt.Sprint("for ", r.uids) }
+
+func (r *mountRoot) path(name string) programs.Path {
+	return programs.Path{Node: string(r.node), Export: r.export, Name: name, User: fmt.Sprint(r.uids, r.gids)}
 }
 
 // opened is what io_stat has said of a file when it was opened.
@@ -141,6 +146,7 @@ type opened struct {
 	stat proto.Stat
 	at   time.Time
 	user string // for whom
+	path programs.Path
 }
 
 // roots remembers of which exports the root is nothing but a right, in which what is looked

@@ -41,6 +41,7 @@ type node struct {
 	mapped *hurdfile.Files
 
 	programs programs.Cache
+	paths    programs.Paths
 	services services
 	roots    roots
 	exec     execServer
@@ -343,7 +344,7 @@ func (c *client) NetmsgStatus(context.Context) ([]byte, error) {
 	fmt.Fprintf(b, "rights: %d of this node at peers, %d of peers here, %d dead; %d proxies, %d ports\n",
 		s.Table.Homes, s.Table.Imports, s.Table.Dead, s.Proxies, s.Ports)
 	ps := n.programs.Stats()
-	fmt.Fprintf(b, "programs of other nodes: %d run, %d of them for the first time; %d are kept\n", ps.Hits+ps.Misses, ps.Misses, ps.Kept)
+	fmt.Fprintf(b, "programs of other nodes: %d run, %d of them for the first time, %d before it was known what they are; %d are kept\n", ps.Hits+ps.Misses, ps.Misses, ps.Guesses, ps.Kept)
 	fmt.Fprintf(b, "waiting: %d messages, %d bytes\n", s.Table.Waiting, s.Table.Bytes)
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

@@ -10,6 +10,7 @@
 //	remoteprog write BYTES          write so many bytes of a known pattern
 //	remoteprog check                read them, and say how many there were
 //	remoteprog chain N COMMAND...   start a child, that starts a child ..., N deep, then COMMAND
+//	remoteprog become COMMAND...    become COMMAND
 //
 // and what starts rexec, to be run here:
 //
@@ -125,6 +126,8 @@ func run(verb string, args []string) error {
 		c := exec.Command(next[0], next[1:]...)
 		c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
 		return c.Run()
+	case "become":
+		return syscall.Exec(args[0], args, os.Environ())
 	case "inherit":
 		f, err := os.Open(args[1])
 		if err != nil {
