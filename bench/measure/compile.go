@@ -411,8 +411,8 @@ func (m *measuring) compile(ctx context.Context) error {
 		return err
 	}
 	m.part.Notes = append(m.part.Notes, fmt.Sprintf("%d packages are compiled, assembled and linked, by distbuild on node1, where sources and objects are; each node has tools of its own. "+
-		"A task but the last, link, runs on the node that has the fewest, %d at a time for each node: on node1 in the tree, elsewhere by a worker that rexec has started, on copies of what it reads; what it makes goes to node1's tree. "+
-		"Placed by any, rexec --any starts a worker for each task, and chooses the node, unless one has %d already. What the smallest programs have (package %s and all that it imports) is there, compiled.", p.packages, each, each, given))
+		"Tasks, %d at a time for each node, are run by workers, which rexec --any has put on the nodes, but the last, link: on node1 in the tree, elsewhere on copies of what a task reads; what it makes goes to node1's tree. "+
+		"Where the nodes are named, a task runs on the one that has the fewest. What the smallest programs have (package %s and all that it imports) is there, compiled.", p.packages, each, given))
 
 	var ways []way
 	counts := m.Nodes
@@ -420,12 +420,9 @@ func (m *measuring) compile(ctx context.Context) error {
 		counts = append([]int{1}, counts...)
 	}
 	for _, n := range counts {
-		all := n > 1 && n == len(m.lab.Nodes()) // on fewer, others have nothing to do, and rexec would take them
-		if !all || !m.Quick {
-			ways = append(ways, way{nodes: n})
-		}
-		if all {
-			ways = append(ways, way{nodes: n, any: true})
+		ways = append(ways, way{nodes: n})
+		if n > 1 && n == slices.Max(counts) && !m.Quick {
+			ways = append(ways, way{nodes: n, named: true})
 		}
 	}
 	series := make(map[way]*bench.Series)
@@ -474,14 +471,14 @@ func (m *measuring) compile(ctx context.Context) error {
 	one := series[way{nodes: 1}]
 	for _, w := range ways[1:] {
 		var goal *bench.Goal
-		if w.nodes == 2 {
+		if w == (way{nodes: 2}) {
 			goal = bench.AtLeast(1.6)
 		}
 		m.part.Faster("compiling on "+w.text()+", times one", one, series[w], true, goal)
-		if named := (way{nodes: w.nodes}); w.any && series[named] != nil {
-			m.part.Faster("compiling on "+w.text()+", times where distbuild places", series[named], series[w], true, nil)
+		if w.named {
+			m.part.Faster("compiling on "+w.text()+", times where rexec --any chooses", series[way{nodes: w.nodes}], series[w], true, nil)
 		}
-		if w.nodes == 3 && !w.any && series[way{nodes: 2}] != nil {
+		if w == (way{nodes: 3}) && series[way{nodes: 2}] != nil {
 			m.part.Faster("compiling on 3 nodes, times two", series[way{nodes: 2}], series[w], true, bench.AtLeast(1))
 		}
 	}
@@ -495,15 +492,15 @@ func (m *measuring) compile(ctx context.Context) error {
 	return m.gcc(ctx, counts)
 }
 
-// A way is on how many nodes a build is, and who places tasks.
+// A way is on how many nodes a build is, and who places tasks: rexec --any, unless they are named.
 type way struct {
 	nodes int
-	any   bool // rexec --any
+	named bool
 }
 
 func (w way) String() string {
-	if w.any {
-		return fmt.Sprintf("nodes=%d/placed=any", w.nodes)
+	if w.named {
+		return fmt.Sprintf("nodes=%d/placed=named", w.nodes)
 	}
 	return fmt.Sprintf("nodes=%d", w.nodes)
 }
@@ -511,8 +508,8 @@ func (w way) String() string {
 // text is what people read.
 func (w way) text() string {
 	switch {
-	case w.any:
-		return fmt.Sprintf("%d nodes by rexec --any", w.nodes)
+	case w.named:
+		return fmt.Sprintf("%d nodes that are named", w.nodes)
 	case w.nodes == 1:
 		return "one node"
 	}
@@ -550,7 +547,7 @@ func (m *measuring) buildOnce(ctx context.Context, w way) (*build, string, error
 	if w.nodes > 1 {
 		args = append(args, "-on", nodeNames(w.nodes))
 	}
-	if w.any {
+	if w.nodes > 1 && !w.named {
 		args = append(args, "-any")
 	}
 	r := new(build)

@@ -53,10 +53,10 @@ var _ = Describe("the compiler on the nodes", func() {
 			AddReportEntry("note", n)
 		}
 		Expect(err).NotTo(HaveOccurred())
-		for _, name := range []string{"build/nodes=1", "build/nodes=2/placed=any"} {
+		for _, name := range []string{"build/nodes=1", "build/nodes=2"} {
 			Expect(p.Find(name).Values).NotTo(BeEmpty())
 		}
 		// Some were compiled on the other node.
-		Expect(p.Notes).To(ContainElement(MatchRegexp(`of 2 nodes by rexec --any, node2: [1-9]`)))
+		Expect(p.Notes).To(ContainElement(MatchRegexp(`of 2 nodes, node2: [1-9]`)))
 	}, SpecTimeout(25*time.Minute))
 })

@@ -132,7 +132,7 @@ func TestMain(m *testing.M) {
 // withRexec has a rexec that says that it is somewhere, for what follows in the test.
 func withRexec(t *testing.T) {
 	dir := t.TempDir()
-	text := "#!/bin/sh\ntest $1 = --root=there || exit 9\nif [ $2 != --any ]; then REXEC_NODE=$2; export REXEC_NODE; fi\nshift 2\nexec \"$@\"\n"
+	text := "#!/bin/sh\ntest $1 = --root=there || exit 9\nif [ ${2#--any=} = $2 ]; then REXEC_NODE=$2; export REXEC_NODE; fi\nshift 2\nexec \"$@\"\n"
 	me, err := os.Executable()
 	if err = errors.Join(err, os.WriteFile(filepath.Join(dir, "rexec"), []byte(text), 0o755), os.Symlink(me, filepath.Join(dir, "distbuild"))); err != nil {
 		t.Fatal(err)
@@ -186,9 +186,13 @@ func TestRun(t *testing.T) {
 		if want := at == "node7"; want != (len(left) > 0) {
 			t.Errorf("on %s there is %q", at, left)
 		}
-		// A worker that has been started is used again, unless rexec has chosen its node.
-		if want := at == "node7"; want != (len(p.idle[at]) == 1) {
-			t.Errorf("on %s: %d workers", at, len(p.idle[at]))
+		// A worker that has been started is used again.
+		kind := at
+		if any {
+			kind = anyNode
+		}
+		if want := name != ""; want != (len(p.idle[kind]) == 1) || len(p.idle) > 1 {
+			t.Errorf("on %s: %v", at, p.idle)
 		}
 		if err := p.end(); err != nil {
 			t.Error(err)
@@ -254,22 +258,38 @@ func TestPlacement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := p.place()
+	at := func() string {
+		node, _ := p.place()
+		return node
+	}
+	x := at()
 	p.count(x, 1)
-	y := p.place()
+	y := at()
 	p.count(y, 1)
 	p.count(x, -1)
-	if z := p.place(); x != "a" || y != "b" || z != "a" {
+	if z := at(); x != "a" || y != "b" || z != "a" {
 		t.Error(x, y, z)
 	}
 	p, _ = newPlacement("", "a,b", true, 3)
 	p.count("b", 1)
-	x = p.place()
+	x = at()
 	p.count("b", 1)
-	y = p.place()
+	y = at()
 	p.count("b", -1)
-	if z := p.place(); x != "--any" || y != "a" || z != "--any" {
+	if z := at(); x != "--any" || y != "a" || z != "--any" {
 		t.Error(x, y, z)
+	}
+	// Of workers that have nothing to do, one of the node that has less.
+	for _, n := range []string{"b", "a", "b"} {
+		p.give(&worker{node: n})
+	}
+	p.count("a", 2) // b has one
+	if node, w := p.place(); node != "b" || w.node != "b" || len(p.idle[anyNode]) != 2 {
+		t.Error(node, p.idle)
+	}
+	p.count("b", 2)
+	if node, _ := p.place(); node != "a" {
+		t.Error(node)
 	}
 }
 

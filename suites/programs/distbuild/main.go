@@ -7,20 +7,19 @@
 //
 // FILE has a JSON array of [Task]: commands, and which files of the tree they read and write. The
 // tree is a directory of this node's. A task is run when those that it needs have been; with -on, on the
-// node that has the fewest of them; with -any as well, where
-// rexec --any chooses, as long as no node has its share of N: what rexec knows of a node is how many threads
-// want its processor, and tasks that wait for another node's files do not. Where
-// rexec chooses, they are started one after the other, so that it knows of those before.
+// node that has the fewest of them; with -any as well, on those where
+// rexec --any has put workers, N in all, one after the other, so that it knows of those before. (No node gets more than its share
+// of them: what rexec knows of a node is how many threads want its processor, and what waits for another node's files does not.)
 //
-// On another node what runs them is a worker, which is started by rexec --root=there:
+// On another node what runs tasks is a worker, which is started by rexec --root=there, as is every one where rexec chooses:
 //
 //	distbuild -work BUILD -tree DIRECTORY -of /n/NODE/DIRECTORY
 //
 // It gets the inputs that its node does not have yet from the tree, by the remote file system, several at
 // a time, runs the commands on these copies, puts the outputs into the tree, and keeps them for tasks that come
 // later: builders of clusters do so, for a compiler that reads a file bit by bit would wait for the network each
-// time. The copies are gone after the build. A worker has one task after the other, as persistent workers of other builders do; where
-// rexec chooses, it has one. Here the commands have the tree itself, and there is no worker.
+// time. The copies are gone after the build. A worker has one task after the other, as persistent workers of other builders do. Here
+// commands have the tree itself.
 //
 // When a task fails, no more are begun. The last line that it prints is a [Report]; with -progress it prints a [Progress]
 // among the errors whenever a task begins or ends. The second form prints checksums of
@@ -322,13 +321,18 @@ func newPlacement(tree, nodes string, any bool, jobs int) (*placement, error) {
 // anyNode is where rexec chooses.
 const anyNode = "--any"
 
-// place says where a task is to run.
-func (p *placement) place() (node string) {
+// place says where a task is to run, and by which worker, if there is one that has nothing to do.
+func (p *placement) place() (node string, w *worker) {
 	if len(p.nodes) == 0 {
-		return p.self
+		return p.self, nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.any {
+		if w := p.take(anyNode); w != nil {
+			return w.node, w
+		}
+	}
 	at, full := p.nodes[0], false
 	for _, n := range p.nodes {
 		if p.has[n] < p.has[at] {
@@ -337,9 +341,38 @@ func (p *placement) place() (node string) {
 		full = full || p.has[n] >= p.share
 	}
 	if p.any && !full {
-		at = anyNode
+		return anyNode, nil
 	}
-	return at
+	return at, p.take(at)
+}
+
+// take takes a worker that has nothing to do, of a kind: one of the node that has the fewest tasks. The
+// caller has the lock.
+func (p *placement) take(kind string) *worker {
+	list := p.idle[kind]
+	if len(list) == 0 {
+		return nil
+	}
+	best := len(list) - 1
+	for i, w := range list {
+		if p.has[w.node] < p.has[list[best].node] {
+			best = i
+		}
+	}
+	w := list[best]
+	p.idle[kind] = slices.Delete(list, best, best+1)
+	return w
+}
+
+// give gives a worker back.
+func (p *placement) give(w *worker) {
+	kind := w.node
+	if p.any {
+		kind = anyNode
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle[kind] = append(p.idle[kind], w)
 }
 
 // count counts tasks that a node has more.
@@ -380,17 +413,17 @@ func (p *placement) start(t *Task, placed func(node string)) (outcome, error) {
 	p.starting.Lock()
 	next := sync.OnceFunc(p.starting.Unlock)
 	defer next()
-	at := p.self
+	at, w := p.self, (*worker)(nil)
 	if !t.Here {
-		at = p.place()
+		at, w = p.place()
 	}
-	chosen := at == anyNode // by rexec: it is known when the task says so
+	chosen := at == anyNode // by rexec: it is known when the worker says so
 	if !chosen {
 		p.count(at, 1)
 		next()
 		defer p.count(at, -1)
 	}
-	if at == p.self {
+	if at == p.self && w == nil {
 		placed(at)
 		x, err := carryOutHere(&order{Commands: t.Commands, Outputs: t.Outputs, Work: t.Work}, p.tree)
 		x.Node = at
@@ -400,28 +433,28 @@ func (p *placement) start(t *Task, placed func(node string)) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	w, err := p.worker(at)
-	if err != nil {
-		return outcome{}, fmt.Errorf("on %s: %w", at, err)
+	if w == nil {
+		where := at
+		if chosen {
+			where += "=" + strings.Join(p.nodes, ",")
+		}
+		if w, err = newWorker("rexec", "--root=there", where, "distbuild", "-work", p.id, "-tree", p.tree, "-of", p.away()); err != nil {
+			return outcome{}, fmt.Errorf("on %s: %w", where, err)
+		}
+		if w.node == here { // who is not sent anywhere is not told where it is
+			w.node = p.self
+		}
 	}
 	if chosen {
-		if at = w.node; at == here { // who is not sent anywhere is not told where it is
-			at = p.self
-		}
+		at = w.node
 		p.count(at, 1)
 		next()
 		defer p.count(at, -1)
 	}
 	placed(at)
 	x, lost, err := w.carryOut(o)
-	switch {
-	case lost:
-	case chosen: // the next is to be chosen anew
-		err = errors.Join(err, w.end())
-	default:
-		p.mu.Lock()
-		p.idle[at] = append(p.idle[at], w)
-		p.mu.Unlock()
+	if !lost {
+		p.give(w)
 	}
 	if err != nil {
 		return outcome{}, fmt.Errorf("on %s: %w", at, err)
@@ -430,35 +463,25 @@ func (p *placement) start(t *Task, placed func(node string)) (outcome, error) {
 	return x, nil
 }
 
-// worker returns a worker that has nothing to do: a new one, if there is none.
-func (p *placement) worker(at string) (*worker, error) {
-	p.mu.Lock()
-	if list := p.idle[at]; len(list) > 0 {
-		w := list[len(list)-1]
-		p.idle[at] = list[:len(list)-1]
-		p.mu.Unlock()
-		return w, nil
-	}
-	p.mu.Unlock()
-	return newWorker("rexec", "--root=there", at, "distbuild", "-work", p.id, "-tree", p.tree, "-of", p.away())
-}
-
 // away is where other nodes see the tree.
 func (p *placement) away() string { return filepath.Join(p.mounts, p.self, p.tree) }
 
 // end ends workers that have nothing to do, as all after a build, and removes what it has left on other nodes.
 func (p *placement) end() error {
 	var g errgroup.Group
+	for _, list := range p.idle {
+		for _, w := range list {
+			g.Go(w.end)
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
 	for node := range p.sent {
 		if node == p.self {
 			continue
 		}
 		g.Go(func() error {
-			for _, w := range p.idle[node] {
-				if err := w.end(); err != nil {
-					return fmt.Errorf("%s: %w", node, err)
-				}
-			}
 			if out, err := exec.Command("rexec", "--root=there", node, "distbuild", "-forget", p.id).CombinedOutput(); err != nil {
 				return fmt.Errorf("%s: what was left there: %w\n%s", node, err, out)
 			}

@@ -2,6 +2,7 @@
 //
 //	rexec [--root=there] NODE PROGRAM [ARGUMENT...]
 //	rexec [--root=there] --any PROGRAM [ARGUMENT...]    the node with the least to do
+//	rexec [--root=there] --any=NODE,NODE... PROGRAM [ARGUMENT...]    the same, of these
 //	rexec --list                                        the nodes, and how busy they are
 //
 // The program has this one's root and working directory, descriptors, environment
@@ -19,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -34,6 +36,7 @@ import (
 const usage = `usage:
   rexec [--root=there] NODE PROGRAM [ARGUMENT...]
   rexec [--root=there] --any PROGRAM [ARGUMENT...]    on the node with the least to do
+  rexec [--root=there] --any=NODE,NODE... PROGRAM [ARGUMENT...]    the same, of these
   rexec --list                                        the nodes, and how busy they are
 
 The program has the files, descriptors and environment of its caller.
@@ -72,7 +75,8 @@ func run(ctx context.Context, self *hurd.Process) (rexec.State, error) {
 	var none rexec.State
 	set := flag.NewFlagSet("rexec", flag.ContinueOnError)
 	set.Usage = func() { fmt.Fprint(os.Stderr, usage) }
-	any := set.Bool("any", false, "the node with the least to do")
+	var any anyNode
+	set.Var(&any, "any", "the node with the least to do, or of some `nodes`")
 	list := set.Bool("list", false, "list the nodes")
 	root := set.String("root", "here", "whose root directory: here or there")
 	switch err := set.Parse(os.Args[1:]); {
@@ -93,8 +97,8 @@ func run(ctx context.Context, self *hurd.Process) (rexec.State, error) {
 	}
 	node := ""
 	switch {
-	case *any:
-		l, err := rexec.Least(loads(ctx, self, name))
+	case any.chosen:
+		l, err := rexec.Least(loads(ctx, self, name, any.nodes))
 		if err != nil {
 			return none, err
 		}
@@ -124,6 +128,24 @@ func run(ctx context.Context, self *hurd.Process) (rexec.State, error) {
 	}
 	c := &rexec.Client{Self: self, Started: func(job mach.Port) { standFor(ctx, self, job) }}
 	return c.Run(ctx, cmd)
+}
+
+// An anyNode is the flag --any, with or without nodes.
+type anyNode struct {
+	chosen bool
+	nodes  []string // all, if there are none
+}
+
+func (a *anyNode) IsBoolFlag() bool { return true }
+
+func (a *anyNode) String() string { return strings.Join(a.nodes, ",") }
+
+func (a *anyNode) Set(s string) error {
+	a.chosen, a.nodes = s != "false", nil
+	if s != "true" && s != "false" {
+		a.nodes = strings.Split(s, ",")
+	}
+	return nil
 }
 
 // nodeName returns the name of the node that this process is on, whosever its files
@@ -211,12 +233,13 @@ func busy() (load int, free int64, err error) {
 	return l.Average[0] / max(host.CPUs, 1), int64(v.Free) * int64(v.PageSize), nil
 }
 
-// loads asks all nodes, this one first.
-func loads(ctx context.Context, self *hurd.Process, name string) []rexec.Load {
+// loads asks all nodes, or those of only, this one first.
+func loads(ctx context.Context, self *hurd.Process, name string, only []string) []rexec.Load {
+	asked := func(node string) bool { return len(only) == 0 || slices.Contains(only, node) }
 	nodes := []string{name}
 	if dir, err := os.ReadDir(mounts); err == nil {
 		for _, e := range dir {
-			if e.Name() != name {
+			if e.Name() != name && asked(e.Name()) {
 				nodes = append(nodes, e.Name())
 			}
 		}
@@ -226,7 +249,9 @@ func loads(ctx context.Context, self *hurd.Process, name string) []rexec.Load {
 	for i, node := range nodes {
 		wg.Go(func() {
 			if i == 0 {
-				list[i] = own(ctx, self, name)
+				if list[i] = own(ctx, self, name); !asked(name) {
+					list[i].Err = errors.New("it is not asked")
+				}
 				return
 			}
 			ctx, cancel := context.WithTimeout(ctx, askTime)
@@ -252,7 +277,7 @@ func own(ctx context.Context, self *hurd.Process, name string) rexec.Load {
 }
 
 func show(ctx context.Context, self *hurd.Process, name string) error {
-	list := loads(ctx, self, name)
+	list := loads(ctx, self, name, nil)
 	slices.SortFunc(list[1:], func(a, b rexec.Load) int {
 		if a.Node < b.Node {
 			return -1
