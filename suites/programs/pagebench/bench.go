@@ -141,54 +141,65 @@ func median(list []time.Duration) float64 {
 
 // A Turns is what turn prints. Times are in microseconds.
 type Turns struct {
-	Turns     int     `json:"turns"`   // both together, those that were measured
-	Each      float64 `json:"each_us"` // of one: the median of pairs, by two
-	Mean      float64 `json:"mean_us"`
-	Trip      float64 `json:"trip_us"` // an echo of a page, between the turns: median
-	Idle      float64 `json:"idle_us"` // before and after all turns, likewise
-	Ratio     float64 `json:"ratio"`   // Each / Trip
-	MeanRatio float64 `json:"mean_ratio"`
-	IdleRatio float64 `json:"idle_ratio"` // Each / Idle
+	Turns  int     `json:"turns"`     // both together, those that were measured
+	Each   float64 `json:"each_us"`   // of one: the mean
+	Median float64 `json:"median_us"` // of one: of pairs, by two
+	Trip   float64 `json:"trip_us"`   // an echo of a page, while both nodes have nothing else to do: median
+	Ratio  float64 `json:"ratio"`     // Each / Trip
 }
 
 const (
-	// echoTurns is after how many turns of one's own there are echoes, and turnEchoes how many.
-	echoTurns  = 8
-	turnEchoes = 4
+	// blockTurns is how many turns of one's own follow each other. Between blocks both rest, and
+	// then there are blockEchoes echoes. The time runs from the second turn of a block:
+	// until that the other may rest.
+	blockTurns  = 17
+	blockEchoes = 10
+	// settle is how long the one who measures waits until the other rests, rest for how long
+	// that does: for longer than the echoes take.
+	settle = 100 * time.Millisecond
+	rest   = time.Second
 )
 
-// turn writes the first word of a file n times, each time after the other has: both try to
-// write all the time. With tcp, it measures.
+// turn writes the first word of a file at least n times, in blocks, each time after the other
+// has: both try to write all the time. With tcp, it measures.
 func turn(name string, me, n int, readFirst bool, tcp string) error {
 	b, _, err := mapFile(name, true)
 	if err != nil {
 		return err
 	}
 	var p peer
-	page := make([]byte, pageSize)
-	echoes := func(list *[]time.Duration, n int) error {
-		for range n {
-			d, err := p.echo(page)
-			if err != nil {
-				return err
-			}
-			*list = append(*list, d)
-		}
-		return nil
-	}
-	var idle, trips, pairs []time.Duration
 	if tcp != "" {
 		if p, err = dial(tcp, 'e'); err != nil {
 			return err
 		}
-		if err := echoes(&idle, 20); err != nil {
-			return err
+	}
+	page := make([]byte, pageSize)
+	var trips, pairs []time.Duration
+	pause := func(time.Duration) error {
+		if tcp == "" {
+			return nil
+		}
+		for range blockEchoes {
+			d, err := p.echo(page)
+			if err != nil {
+				return err
+			}
+			trips = append(trips, d)
+		}
+		return nil
+	}
+	if me != 0 {
+		pause = func(d time.Duration) error {
+			time.Sleep(d)
+			return nil
 		}
 	}
+	if err := pause(2 * rest); err != nil {
+		return err
+	}
 	w, own := word(b, 0), word(b, 64*(1+me))
-	// The first turn waits for the other to be there. An emulated processor reads before
-	// it compares and swaps, and would ask for the page twice: it writes first, unless told
-	// not to.
+	// An emulated processor reads before it compares and swaps, and would ask for the page
+	// twice: it writes first, unless told not to.
 	wait := func(x uint32) {
 		for {
 			if !readFirst {
@@ -200,37 +211,32 @@ func turn(name string, me, n int, readFirst bool, tcp string) error {
 			runtime.Gosched()
 		}
 	}
-	wait(uint32(me))
-	last := time.Now()
-	for i := 1; i < n; i++ {
-		wait(uint32(2*i + me))
-		if tcp == "" {
-			continue
-		}
-		now := time.Now()
-		if i%echoTurns != 1 || i == 1 {
-			pairs = append(pairs, now.Sub(last))
-		}
-		last = now
-		if i%echoTurns == 0 {
-			// Meanwhile the other takes the page, and its turn: so the next one is not
-			// counted, since half of it is past.
-			if err := echoes(&trips, turnEchoes); err != nil {
-				return err
+	all := time.Duration(0)
+	for i := 0; i < n; {
+		var last time.Time
+		for k := range blockTurns {
+			wait(uint32(2*i + me))
+			i++
+			now := time.Now()
+			if k > 1 {
+				pairs = append(pairs, now.Sub(last))
+				all += now.Sub(last)
 			}
+			last = now
+		}
+		if me == 0 {
+			time.Sleep(settle)
+		}
+		if err := pause(rest); err != nil {
+			return err
 		}
 	}
 	if tcp == "" {
 		fmt.Println("ok")
 		return nil
 	}
-	if err := echoes(&idle, 20); err != nil {
-		return err
-	}
-	r := Turns{Turns: 2 * len(pairs), Each: median(pairs) / 2, Trip: median(trips), Idle: median(idle)}
-	for _, d := range pairs {
-		r.Mean += float64(d.Nanoseconds()) / 1000 / float64(r.Turns)
-	}
-	r.Ratio, r.MeanRatio, r.IdleRatio = r.Each/r.Trip, r.Mean/r.Trip, r.Each/r.Idle
+	r := Turns{Turns: 2 * len(pairs), Median: median(pairs) / 2, Trip: median(trips)}
+	r.Each = float64(all.Nanoseconds()) / 1000 / float64(r.Turns)
+	r.Ratio = r.Each / r.Trip
 	return json.NewEncoder(os.Stdout).Encode(r)
 }

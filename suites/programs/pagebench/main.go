@@ -59,7 +59,7 @@ func main() {
 		f.Parse(args)
 		err = do(f.Arg(0))
 	case "turn":
-		me, n := f.Int("me", 0, "which of the two"), f.Int("n", 100, "`turns`")
+		me, n := f.Int("me", 0, "which of the two"), f.Int("n", 100, "`turns` of one's own, at least")
 		read := f.Bool("read", false, "read before each write")
 		tcp := f.String("tcp", "", "`address` of a server of program tcp")
 		f.Parse(args)

@@ -3,8 +3,9 @@
 //	rexecbench [-rounds N] NODE PROGRAM [ARGUMENT...]
 //
 // Each round starts the program here, by rexec on the node, and here again from the node's
-// files (/n/NODE/PROGRAM), and makes some round trips to a file of the node, so that what
-// else the machines do changes all alike. It prints the medians as JSON, and two ratios:
+// files (/n/NODE/PROGRAM), so that what else the machines do changes all alike. After each it
+// makes round trips to a file of the node: what a start leaves to be done, on both nodes, is
+// not the next one's. It prints the medians as JSON, and two ratios:
 // that of rexec to three local starts and four round trips; and that of a program
 // of the other node's, run here once more, to a local one.
 package main
@@ -36,6 +37,9 @@ type Result struct {
 	FileRatio float64 `json:"file_ratio"`     // Remote / Local
 	Rounds    int     `json:"rounds"`
 }
+
+// tripsEach is how many round trips follow each start.
+const tripsEach = 4
 
 func main() {
 	rounds := flag.Int("rounds", 15, "`rounds` to measure")
@@ -109,13 +113,15 @@ func measure(ctx context.Context, node string, prog []string, rounds int) (*Resu
 				return nil, err
 			}
 			times[i] = append(times[i], t)
-		}
-		for range 8 {
-			start := time.Now()
-			if _, err := proto.IOGetOpenmodes(ctx, file); err != nil {
-				return nil, err
+			for k := range tripsEach {
+				start := time.Now()
+				if _, err := proto.IOGetOpenmodes(ctx, file); err != nil {
+					return nil, err
+				}
+				if k > 0 { // the first one waits for what the start has left
+					trips = append(trips, ms(time.Since(start)))
+				}
 			}
-			trips = append(trips, ms(time.Since(start)))
 		}
 	}
 	r.Local, r.Rexec, r.Remote, r.RexecThis, r.Trip = median(times[0]), median(times[1]), median(times[2]), median(times[3]), median(trips)
