@@ -167,9 +167,9 @@ func (g *Guess) Exec(ctx context.Context, held bool, run func(ctx context.Contex
 	defer g.unlock()
 	g.news = g.heard()
 	if time.Since(g.since) < Fresh && g.Cache.guessing() {
-		asked := g.sure
-		if held {
-			asked = nil
+		var asked func(context.Context) error
+		if !held {
+			asked = g.soon
 		}
 		program, err := g.Cache.Expect(g.Owner, g.Stat, asked)
 		if err == nil {
@@ -205,10 +205,15 @@ func (g *Guess) heard() bool {
 	return n > 0
 }
 
-// sure waits until it is known whether the guess is right, and fails if it is not.
-func (g *Guess) sure(ctx context.Context) error {
+// soon is sure, for the exec server.
+func (g *Guess) soon(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, proto.ETIMEDOUT)
 	defer cancel()
+	return g.sure(ctx)
+}
+
+// sure waits until it is known whether the guess is right, and fails if it is not.
+func (g *Guess) sure(ctx context.Context) error {
 	if err := g.wait(ctx); err != nil {
 		return err
 	}

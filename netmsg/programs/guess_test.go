@@ -47,6 +47,7 @@ func TestGuess(t *testing.T) {
 		{name: "the node does not answer", late: 10 * time.Second, want: "map@0 read@0 other@10040"},
 		{name: "an exec server that does not wait", mute: true, want: "map@0 read@0"},
 		{name: "held", held: true, want: "map@0 read@0 stat@0 sure@40"},
+		{name: "held, the node does not answer", held: true, late: 10 * time.Second, want: "map@0 read@0 stat@0 sure@10040"},
 		{name: "held, another by now", held: true, found: func(w *world, f *Found) error { f.Stat.Size++; return nil }, want: "map@0 read@0 stat@0 other@40"},
 		{name: "held, not there", held: true, found: func(_ *world, f *Found) error { return proto.EACCES }, want: "map@0 read@0 stat@0", err: proto.EACCES},
 	} {

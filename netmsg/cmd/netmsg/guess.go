@@ -105,22 +105,20 @@ func (x *guessed) FileExecPaths(ctx context.Context, task mach.Port, flags int32
 	}
 	loaded := false
 	err := x.guess.Exec(ctx, held, func(ctx context.Context, program mach.Port, sure func(context.Context) error) error {
-		return x.n.exec.run(ctx, x.n.proc, func(server mach.Port) error {
-			if !held {
-				return e.by(ctx, server, program)
-			}
-			if err := e.load(ctx, server, program); err != nil {
-				return err
-			}
-			loaded = true
-			if err := sure(ctx); err != nil {
-				return err
-			}
-			held = false
-			_ = letGo(ctx, task)
-			e.done(ctx)
-			return nil
-		})
+		if !held {
+			return x.n.exec.run(ctx, x.n.proc, func(server mach.Port) error { return e.by(ctx, server, program) })
+		}
+		if err := x.n.exec.run(ctx, x.n.proc, func(server mach.Port) error { return e.load(ctx, server, program) }); err != nil {
+			return err
+		}
+		loaded = true
+		if err := sure(ctx); err != nil {
+			return err
+		}
+		held = false
+		_ = letGo(ctx, task)
+		e.done(ctx)
+		return nil
 	}, func(ctx context.Context, f programs.Found) error {
 		x.n.paths.Forget(x.path)
 		if f.Plain() {
