@@ -19,7 +19,8 @@ func startCmd(a *app) *cobra.Command {
 What it said before stays in its log.
 
 A disk whose file system was not unmounted, as after "hurdlab kill", is mended before
-(e2fsck -fp). What that did is shown, and in the log.`,
+(e2fsck -fp; files that have lost their names get others in /lost+found). What that did
+is shown, and in the log.`,
 		Example: `  hurdlab start node2`,
 		Args:    args(1, -1, "a node"),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -1,6 +1,7 @@
 package extfs
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -149,53 +150,113 @@ func (f *FS) Check(ctx context.Context) error {
 
 // Mend does what a system's own check does while it boots (e2fsck -fp): it counts again
 // what a power cut has left, and gives back what was deleted while somebody had it open.
-// It returns what e2fsck says to have mended. It is an [UnmendedError] if there is
-// more, which wants a decision.
+// Files that have lost their names by a power cut, about which -p would ask, get names in
+// /lost+found. It returns what e2fsck says to have mended. It is an [UnmendedError] if there
+// is more, which wants a decision; then some has been mended.
 func (f *FS) Mend(ctx context.Context) (mended []string, err error) {
-	cmd, err := command(ctx, "e2fsck", "-f", "-p", f.name())
+	slightly, err := f.onlySlight(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out, err := cmd.CombinedOutput()
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+	out, status, err := f.e2fsck(ctx, "-p")
+	if err != nil {
+		return nil, err
 	}
-	mended = findings(out)
-	// 1 and 2: it is right now.
-	var exit *exec.ExitError
-	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() > 0 && exit.ExitCode() <= 3) {
-		return nil, &UnmendedError{f.File, err, mended}
+	mended = f.findings(out)
+	if !right(status) && slightly {
+		if out, status, err = f.e2fsck(ctx, "-y"); err != nil {
+			return nil, err
+		}
+		mended = append(mended, f.findings(out)...)
+	}
+	if !right(status) {
+		return nil, &UnmendedError{f.File, status, mended}
 	}
 	return mended, f.Check(ctx)
+}
+
+// right says whether a status of e2fsck's is that of a file system that is right now.
+func right(status int) bool { return status >= 0 && status <= 3 }
+
+// e2fsck checks the file system although its state says that it is clean.
+func (f *FS) e2fsck(ctx context.Context, how string) (out []byte, status int, err error) {
+	cmd, err := command(ctx, "e2fsck", "-f", how, f.name())
+	if err != nil {
+		return nil, 0, err
+	}
+	out, err = cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return nil, 0, context.Cause(ctx)
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return out, exit.ExitCode(), nil // -1, a signal, is none of ours
+	}
+	return out, 0, err
+}
+
+// slight is what a power cut does to counts, and to files that nobody had synced: inodes
+// without a name, names without an inode (but not in the root directory), and directories
+// that have been moved.
+var slight = regexp.MustCompile(`^(Deleted inode \d+ has zero dtime|Unattached (zero-length )?inode \d+|Unconnected directory inode \d+|` +
+	`Inode \d+ ref count is|Inode \d+, i_(blocks|size) is|Entry '.*' in /.+ \(\d+\) has deleted/unused inode|'\.\.' in .* is .*, should be|` +
+	`(Block|Inode) bitmap differences:|Free (blocks|inodes) count wrong|Directories count wrong|` +
+	`(Fix|Clear|Connect to /lost\+found)\? no$|\*+ WARNING: )`)
+
+// onlySlight says whether nothing is wrong but what is slight. It looks no further than
+// that: of what is badly damaged e2fsck has much to say.
+func (f *FS) onlySlight(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cmd, err := command(ctx, "e2fsck", "-f", "-n", f.name())
+	if err != nil {
+		return false, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return false, err
+	}
+	if err := cmd.Start(); err != nil {
+		return false, err
+	}
+	only := true
+	for sc := bufio.NewScanner(out); only && sc.Scan(); {
+		for _, l := range f.findings(sc.Bytes()) {
+			only = only && slight.MatchString(l)
+		}
+	}
+	cancel()
+	cmd.Wait() // its status says only that something is wrong
+	return only, nil
 }
 
 // An UnmendedError says that a file system has more wrong with it than can be mended
 // without asking somebody.
 type UnmendedError struct {
 	File string
-	Err  error
-	// Found is what e2fsck said.
-	Found []string
+	// Status is e2fsck's, and Found what it said.
+	Status int
+	Found  []string
 }
 
 func (e *UnmendedError) Error() string {
-	return fmt.Sprintf("the file system in %s cannot be mended without a decision: %v\n  %s", e.File, e.Err, strings.Join(e.Found, "\n  "))
+	return fmt.Sprintf("the file system in %s cannot be mended without a decision (e2fsck: exit status %d):\n  %s", e.File, e.Status, strings.Join(e.Found, "\n  "))
 }
 
-func (e *UnmendedError) Unwrap() error { return e.Err }
+// noise are e2fsck's lines that say nothing of what is wrong: of any file system, and of passes.
+var noise = regexp.MustCompile(`^(\d+/\d+ files \(.*\), \d+/\d+ blocks|Pass \d.*: .*|\*+ FILE SYSTEM WAS MODIFIED \*+)$`)
 
-// counts is e2fsck's last line, which it says of any file system.
-var counts = regexp.MustCompile(`^\d+/\d+ files \(.*\), \d+/\d+ blocks$`)
+// label is what e2fsck calls a file system that has one.
+var label = regexp.MustCompile(`^[^ :]+: `)
 
-// findings are the lines of e2fsck -p, without the name of the file system before each.
-func findings(out []byte) []string {
+// findings are the lines that say what is wrong, without the name of the file system before
+// them.
+func (f *FS) findings(out []byte) []string {
 	var list []string
 	for l := range strings.Lines(string(out)) {
-		l = strings.TrimSpace(l)
-		if _, rest, ok := strings.Cut(l, ": "); ok && !banner.MatchString(l) {
-			l = rest
-		}
-		if l != "" && !banner.MatchString(l) && !counts.MatchString(l) {
+		l = strings.TrimPrefix(strings.TrimSpace(l), f.name()+": ")
+		l = l[len(label.FindString(l)):]
+		if l != "" && !banner.MatchString(l) && !noise.MatchString(l) {
 			list = append(list, l)
 		}
 	}

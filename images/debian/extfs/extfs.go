@@ -184,7 +184,7 @@ func (f *FS) List(ctx context.Context, dir string) ([]string, error) {
 	var names []string
 	for l := range strings.Lines(out[0]) {
 		// /inode/mode/uid/gid/name/size/
-		if field := strings.Split(strings.TrimSpace(l), "/"); len(field) > 6 && field[5] != "." && field[5] != ".." {
+		if field := strings.Split(strings.TrimSpace(l), "/"); len(field) > 6 && field[5] != "" && field[5] != "." && field[5] != ".." {
 			names = append(names, field[5])
 		}
 	}

@@ -265,10 +265,25 @@ func TestMend(t *testing.T) {
 			t.Fatalf("%q, %v", mended, err)
 		}
 	}
-	if _, _, err := f.debugfs(t.Context(), true, []string{"clri /etc"}); err != nil {
+	// Two files have lost their names, and one its inode, as by a power cut; the first is found again.
+	infos, err := f.Stat(t.Context(), "/etc/hostname")
+	if err != nil || infos["/etc/hostname"] == nil {
 		t.Fatal(err)
 	}
-	_, err := f.Mend(t.Context())
+	if _, said, err := f.debugfs(t.Context(), true, []string{"mkdir /etc/new", "write /dev/null /etc/new/file", "write /dev/null /etc/gone", "unlink /etc/hostname", "unlink /etc/new", "clri /etc/gone"}); err != nil || len(said) > 0 {
+		t.Fatal(err, said)
+	}
+	mended, err := f.Mend(t.Context())
+	if err != nil || !strings.Contains(strings.Join(mended, "\n"), "Unattached inode") || !strings.Contains(strings.Join(mended, "\n"), "Entry 'gone'") {
+		t.Fatalf("%q, %v", mended, err)
+	}
+	if names, err := f.List(t.Context(), "/lost+found"); err != nil || len(names) != 2 {
+		t.Errorf("found are %q, %v", names, err)
+	}
+	if _, _, err := f.debugfs(t.Context(), true, []string{"clri /usr"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Mend(t.Context())
 	var unmended *UnmendedError
 	if !errors.As(err, &unmended) || !strings.Contains(err.Error(), "UNEXPECTED INCONSISTENCY") {
 		t.Errorf("a directory is gone, and that was mended without a question: %v", err)

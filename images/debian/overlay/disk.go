@@ -3,6 +3,7 @@ package overlay
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"io"
@@ -66,6 +67,9 @@ func (d *Disk) Mend(ctx context.Context) (mended []string, err error) {
 		return nil, err
 	}
 	if mended, err = (&extfs.FS{File: raw, Offset: d.Offset}).Mend(ctx); err != nil {
+		if unmended := new(extfs.UnmendedError); errors.As(err, &unmended) {
+			unmended.File = d.File // not the copy
+		}
 		return nil, err
 	}
 	after, _, err := sums(seed, raw)
