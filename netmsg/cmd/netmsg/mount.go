@@ -129,6 +129,11 @@ func (m *mounted) FsysGetroot(ctx context.Context, dotdot mach.Port, uids, gids 
 		fmt.Fprintf(os.Stderr, "netmsg %s: %v\n", m.node, errNoServer)
 		err = proto.EIEIO
 	}
+	if proto.Code(err) == proto.ENOENT {
+		// File systems of the Hurd take that for the end of the translator, and show what is
+		// below it (libdiskfs): an empty directory instead of an error.
+		err = proto.ENXIO
+	}
 	return 0, "", mach.Null, err
 }
 
