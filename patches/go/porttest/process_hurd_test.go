@@ -160,8 +160,15 @@ func TestProcessEnds(t *testing.T) {
 	}
 }
 
-// TestProcessStops stops a process and lets it go on.
+// TestProcessStops stops a process and lets it go on. The process is stopped while it starts: at
+// another place each time, with threads that are just made.
 func TestProcessStops(t *testing.T) {
+	for range 10 {
+		stopProcess(t)
+	}
+}
+
+func stopProcess(t *testing.T) {
 	cmd := process(t, "wait")
 	in, err := cmd.StdinPipe()
 	if err != nil {

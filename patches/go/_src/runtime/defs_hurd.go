@@ -74,6 +74,7 @@ const (
 	idTaskSetSpecialPort   = 2059
 	idThreadCreate         = 2061
 	idThreadSuspend        = 2062
+	idTaskThreads          = 2011
 	idThreadResume         = 2063
 	idThreadSetSpecialPort = 2068
 	idExceptionRaise       = 2400

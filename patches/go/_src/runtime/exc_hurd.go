@@ -445,6 +445,27 @@ func sigStop(sig uint32) {
 	m.call(proc, idProcMarkStop)
 }
 
+// resumeOthers resumes all threads but this one: those as well that the runtime does not
+// know yet, or no more. A process that was stopped while it started a thread did not go on.
+//
+//go:nowritebarrierrec
+func resumeOthers() {
+	self := uint32(getg().m.procid)
+	var m machMsg
+	if m.call(taskSelf, idTaskThreads) != 0 {
+		return
+	}
+	threads, n := m.getPorts()
+	for i := range uintptr(n) {
+		thread := *(*uint32)(add(threads, 4*i))
+		if thread != self {
+			machSimple(thread, idThreadResume)
+		}
+		syscall_mach_port_deallocate(taskSelf, thread)
+	}
+	syscall_vm_deallocate(taskSelf, threads, 4*uintptr(n))
+}
+
 // sigContinue resumes them. Then what came meanwhile has its effect.
 //
 //go:nowritebarrierrec
@@ -455,12 +476,7 @@ func sigContinue() {
 	}
 	sigs.stopped = false
 	machSimple(hurdPorts[_INIT_PORT_PROC], idProcMarkCont)
-	self := getg().m.procid
-	for mp := allm; mp != nil; mp = mp.alllink {
-		if mp.procid != 0 && mp.procid != self {
-			machSimple(uint32(mp.procid), idThreadResume)
-		}
-	}
+	resumeOthers()
 	pending := sigs.pending
 	sigs.pending = 0
 	for sig := uint32(1); sig < _NSIG; sig++ {

@@ -131,6 +131,16 @@ func (m *machMsg) getPort() uint32 {
 	return v
 }
 
+// getPorts returns the next item, an array of send rights out of line: where they are, which
+// is memory of the caller's, and how many.
+//
+//go:nosplit
+func (m *machMsg) getPorts() (p unsafe.Pointer, n uint32) {
+	n, p = *m.word(m.n + 2), unsafe.Pointer(uintptr(*m.word(m.n + 3))) // after a long descriptor
+	m.n += 4
+	return p, n
+}
+
 // rewind makes get begin with the first item.
 //
 //go:nosplit
