@@ -122,10 +122,7 @@ var ErrNotKept = errors.New("not kept")
 func (c *Cache) Open(ctx context.Context, o Owner, st proto.Stat, open func(ctx context.Context) (mach.Port, error)) (mach.Port, error) {
 	k, now := keyOf(o, st), time.Now()
 	c.mu.Lock()
-	if i := slices.IndexFunc(c.kept, func(p *program) bool { return p.key == k }); i >= 0 {
-		p := c.kept[i]
-		c.kept = append(slices.Delete(c.kept, i, i+1), p)
-		c.stats.Hits++
+	if p := c.hit(k); p != nil {
 		defer c.mu.Unlock() // with which it is kept
 		return p.port.Right()
 	}
@@ -159,14 +156,11 @@ func (c *Cache) Known(o Owner, st proto.Stat) bool {
 func (c *Cache) Expect(o Owner, st proto.Stat, sure func(ctx context.Context) error) (mach.Port, error) {
 	k := keyOf(o, st)
 	c.mu.Lock()
-	i := slices.IndexFunc(c.kept, func(p *program) bool { return p.key == k })
-	if i < 0 {
+	p := c.hit(k)
+	if p == nil {
 		c.mu.Unlock()
 		return mach.Null, ErrNotKept
 	}
-	p := c.kept[i]
-	c.kept = append(slices.Delete(c.kept, i, i+1), p)
-	c.stats.Hits++
 	c.stats.Guesses++
 	if sure == nil {
 		defer c.mu.Unlock()
@@ -179,6 +173,18 @@ func (c *Cache) Expect(o Owner, st proto.Stat, sure func(ctx context.Context) er
 		p.release()
 	}
 	return right, err
+}
+
+// hit returns the program that is kept, which is the one used last then, or nil. c.mu is held.
+func (c *Cache) hit(k key) *program {
+	i := slices.IndexFunc(c.kept, func(p *program) bool { return p.key == k })
+	if i < 0 {
+		return nil
+	}
+	p := c.kept[i]
+	c.kept = append(slices.Delete(c.kept, i, i+1), p)
+	c.stats.Hits++
+	return p
 }
 
 // newProgram opens a file. There is one use of it.

@@ -143,9 +143,7 @@ func (x *guessed) FileExecPaths(ctx context.Context, task mach.Port, flags int32
 	}
 	switch {
 	case !held:
-	case err == nil:
-		_ = letGo(ctx, task)
-	case loaded:
+	case loaded && err != nil:
 		_ = callTask(context.WithoutCancel(ctx), task, idTaskTerminate, nil) // what is in it must not run
 	default:
 		_ = letGo(ctx, task)
