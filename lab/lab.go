@@ -210,14 +210,8 @@ func endDaemon(ctx context.Context, dir state.Dir) (killed bool, err error) {
 // Watch calls f with what happens to the lab from now on. The function that it returns
 // ends that, after the last event that there is; it waits for f.
 func (l *Lab) Watch(ctx context.Context, f func(state.Event)) (stop func(), err error) {
-	file := l.dir.File(state.EventsFile)
-	st, err := os.Stat(file)
-	if err != nil {
-		return nil, err
-	}
-	at := st.Size()
 	ctx, cancel := context.WithCancel(ctx)
-	r, err := l.api.Read(ctx, fmt.Sprintf("/events?from=%d", at))
+	r, at, err := l.events(ctx)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -244,7 +238,7 @@ func (l *Lab) Watch(ctx context.Context, f func(state.Event)) (stop func(), err 
 	return func() {
 		cancel()
 		<-over
-		rest, err := os.Open(file)
+		rest, err := os.Open(l.dir.File(state.EventsFile))
 		if err != nil {
 			return // with the lab
 		}
@@ -253,6 +247,21 @@ func (l *Lab) Watch(ctx context.Context, f func(state.Event)) (stop func(), err 
 			pass(rest)
 		}
 	}, nil
+}
+
+// events returns the lab's events from now on, as they come, and where in the journal that is.
+func (l *Lab) events(ctx context.Context) (r io.ReadCloser, at int64, err error) {
+	st, err := os.Stat(l.dir.File(state.EventsFile))
+	if err != nil {
+		return nil, 0, err
+	}
+	r, err = l.eventsFrom(ctx, st.Size())
+	return r, st.Size(), err
+}
+
+// eventsFrom returns those behind an offset in the journal, and from then on.
+func (l *Lab) eventsFrom(ctx context.Context, at int64) (io.ReadCloser, error) {
+	return l.api.Read(ctx, fmt.Sprintf("/events?from=%d", at))
 }
 
 // A NodeFinding is trouble on the console of a node.

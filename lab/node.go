@@ -314,13 +314,9 @@ func (n *Node) Status(ctx context.Context) (api.NodeStatus, error) {
 // WaitState waits until the node is in a state.
 func (n *Node) WaitState(ctx context.Context, want api.NodeState) (api.NodeStatus, error) {
 	// First listen, then look: nothing can happen in between unheard.
-	st, err := os.Stat(n.lab.dir.File(state.EventsFile))
-	if err != nil {
-		return api.NodeStatus{}, err
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r, err := n.lab.api.Read(ctx, fmt.Sprintf("/events?from=%d", st.Size()))
+	r, _, err := n.lab.events(ctx)
 	if err != nil {
 		return api.NodeStatus{}, err
 	}

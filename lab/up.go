@@ -422,7 +422,7 @@ func (u *up) listening(ctx context.Context, leash *os.File) (socket string, err 
 func (u *up) watch(ctx context.Context, l *Lab, from int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r, err := l.api.Read(ctx, fmt.Sprintf("/events?from=%d", from))
+	r, err := l.eventsFrom(ctx, from)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errDaemonGone, err)
 	}
