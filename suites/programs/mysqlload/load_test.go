@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,7 +57,14 @@ func startServer(t *testing.T, args ...string) *server {
 	t.Helper()
 	s := &server{t: t, args: args, addr: "127.0.0.1:0"}
 	s.start()
-	t.Cleanup(s.kill)
+	t.Cleanup(func() {
+		if t.Failed() {
+			// What it was doing then.
+			_ = s.cmd.Process.Signal(syscall.SIGQUIT)
+			_ = s.cmd.Wait()
+		}
+		s.kill()
+	})
 	return s
 }
 

@@ -32,6 +32,33 @@ func (p provider) HasDatabase(name string) bool {
 
 func (p provider) AllDatabases() []sql.Database { return p }
 
+// A catalog is the library's, but for its look-ups of tables: those take its lock for reading
+// twice, and if a client goes between the two, which takes it for writing, they and all clients
+// stand still for ever. The databases do not change, so no lock is needed.
+type catalog struct {
+	sql.Catalog
+	provider provider
+}
+
+func (c catalog) Table(ctx *sql.Context, dbName, tableName string) (sql.Table, sql.Database, error) {
+	db, err := c.provider.Database(dbName)
+	if err != nil {
+		return nil, nil, err
+	}
+	table, ok, err := db.GetTableInsensitive(ctx, tableName)
+	if err == nil && !ok {
+		err = sql.ErrTableNotFound.New(tableName)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return table, db, nil
+}
+
+func (c catalog) TableAsOf(_ *sql.Context, _, tableName string, _ any) (sql.Table, sql.Database, error) {
+	return nil, nil, sql.ErrAsOfNotSupported.New(tableName)
+}
+
 // A database is that of a store. Names of tables are in lower case there.
 type database struct {
 	store *store.Store

@@ -55,10 +55,13 @@ type Server struct{ handler *handler }
 
 // New makes a server of a store, whose database has a name.
 func New(s *store.Store, name string) *Server {
-	e := sqle.New(analyzer.NewDefault(provider{
+	p := provider{
 		&database{store: s, name: name},
 		information_schema.NewInformationSchemaDatabase(),
-	}), nil)
+	}
+	a := analyzer.NewDefault(p)
+	a.Catalog = catalog{a.Catalog, p}
+	e := sqle.New(a, nil)
 	h := &handler{engine: e, clients: make(map[uint32]*client)}
 	h.manager = server.NewSessionManager(h.session, opentracing.NoopTracer{},
 		e.Analyzer.Catalog.HasDB, e.MemoryManager, e.ProcessList, "")

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	gmssql "github.com/dolthub/go-mysql-server/sql"
 	"github.com/go-sql-driver/mysql"
 	"github.com/sirupsen/logrus"
 
@@ -342,6 +343,42 @@ func BenchmarkPoint(b *testing.B) {
 		var c string
 		if err := db.QueryRow("SELECT c FROM t WHERE id = ?", 1).Scan(&c); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// Clients that go do not stop those that look tables up.
+func TestClientsGo(t *testing.T) {
+	s, _, err := store.Open(t.TempDir(), store.Options{})
+	must(t, err)
+	defer s.Close()
+	must(t, s.Create("accounts", "CREATE TABLE accounts (id INT NOT NULL PRIMARY KEY)"))
+	c := New(s, "bank").handler.engine.Analyzer.Catalog
+	ctx := gmssql.NewEmptyContext()
+	looked := make(chan error, 1)
+	go func() {
+		for range 100_000 {
+			if _, _, err := c.Table(ctx, "bank", "accounts"); err != nil {
+				looked <- err
+				return
+			}
+		}
+		close(looked)
+	}()
+	for {
+		gone := make(chan error, 1)
+		go func() { gone <- c.UnlockTables(ctx, 1) }()
+		select {
+		case err := <-gone:
+			must(t, err)
+		case <-time.After(time.Minute):
+			t.Fatal("a client that goes, and one that looks a table up, wait for each other")
+		}
+		select {
+		case err := <-looked:
+			must(t, err)
+			return
+		default:
 		}
 	}
 }
