@@ -275,6 +275,79 @@ func call(ctx context.Context, port Port, m *Message) error {
 	return checkReply(m, id)
 }
 
+// A Begun call has been sent, and its answer is looked at later: the caller does not run when it
+// comes. It ends with Wait, Abandon, or a Look that finds the answer.
+type Begun struct {
+	reply, port Port
+	id          int32
+}
+
+// Begin sends the request m to port, as [Call] does, and does not wait for the reply. After an
+// error nothing was sent. m owns nothing afterwards.
+func Begin(ctx context.Context, port Port, m *Message) (*Begun, error) {
+	id := m.ID()
+	reply, ok := direct.get()
+	if !ok {
+		var code KernReturn
+		if reply, code = replyPort(); code != KernSuccess {
+			drop(m)
+			return nil, &CallError{id, port, fmt.Errorf("reply port: %w", code)}
+		}
+	}
+	m.SetReply(reply, MakeSendOnce)
+	m.SetDest(port, CopySend)
+	if made, err := send(ctx, m); err != nil {
+		if made {
+			_ = DestroyReceive(reply)
+		} else {
+			idleDirect(reply)
+		}
+		return nil, &CallError{id, port, err}
+	}
+	return &Begun{reply, port, id}, nil
+}
+
+// Look leaves the reply in m, as Call does, if it has come.
+func (c *Begun) Look(m *Message) (come bool, err error) {
+	b := make([]byte, replyRoom)
+	for {
+		code := machMsg(b, optRcv|optRcvTimeout|optRcvLarge, 0, c.reply, 0)
+		switch code.plain() {
+		case RcvTimedOut:
+			return false, nil
+		case RcvTooLarge: // its size came
+			b = make([]byte, binary.LittleEndian.Uint32(b[4:]))
+			continue
+		case KernSuccess, RcvBodyError, RcvHeaderError:
+			idleDirect(c.reply)
+			if err = load(m, b, code); err == nil {
+				err = checkReply(m, c.id)
+			}
+		default:
+			_ = DestroyReceive(c.reply)
+			err = code
+		}
+		if err != nil {
+			err = &CallError{c.id, c.port, err}
+		}
+		return true, err
+	}
+}
+
+// Wait waits for the reply, parked, and leaves it in m, as Call does.
+func (c *Begun) Wait(ctx context.Context, m *Message) error {
+	if come, err := c.Look(m); come {
+		return err
+	}
+	if err := awaitReply(ctx, c.reply, m, c.id); err != nil {
+		return &CallError{c.id, c.port, err}
+	}
+	return nil
+}
+
+// Abandon destroys the reply, should it come.
+func (c *Begun) Abandon() { _ = DestroyReceive(c.reply) }
+
 // checkReply takes the return code from the reply m to the request id.
 func checkReply(m *Message, id int32) error {
 	if got := m.ID(); got != id+100 {

@@ -341,6 +341,11 @@ func (s *Session) run(over func()) {
 		s.timer = time.AfterFunc(s.config.KeepAlive, s.tick)
 	}
 	s.mu.Unlock()
+	// What is sent just before the end may be lost, whatever a write has said: it need not wait to
+	// say so. It can otherwise, too.
+	if l, ok := s.conn.(interface{ WriteLate() error }); ok {
+		_ = l.WriteLate()
+	}
 	s.wakeWriter() // the greeting, if nothing else
 	go s.write()
 	s.readRecords()

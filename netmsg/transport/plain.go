@@ -16,11 +16,12 @@ const plainMagic = "netmsg plain\n"
 type Plain struct {
 	Self  string
 	Peers Peers // keys are not looked at
+	Wrap  Wrap
 }
 
 // Dial connects to a peer.
 func (t *Plain) Dial(ctx context.Context, node string) (*Conn, error) {
-	return dial(ctx, t.Peers, node, func(ctx context.Context, raw net.Conn, p Peer) (*Conn, error) {
+	return dial(ctx, t.Peers, node, t.Wrap, func(ctx context.Context, raw net.Conn, p Peer) (*Conn, error) {
 		if err := t.say(raw); err != nil {
 			return nil, err
 		}
@@ -31,13 +32,13 @@ func (t *Plain) Dial(ctx context.Context, node string) (*Conn, error) {
 		if name != node {
 			return nil, fmt.Errorf("%w: it says that it is %q", ErrNotPeer, name)
 		}
-		return &Conn{Conn: raw, peer: node, dialled: true}, nil
+		return &Conn{Conn: raw, raw: raw, peer: node, dialled: true}, nil
 	})
 }
 
 // Serve takes connections of peers.
 func (t *Plain) Serve(ctx context.Context, l net.Listener, accept func(*Conn), refused func(net.Addr, error)) error {
-	return serve(ctx, l, accept, refused, func(ctx context.Context, raw net.Conn) (*Conn, error) {
+	return serve(ctx, l, t.Wrap, accept, refused, func(ctx context.Context, raw net.Conn) (*Conn, error) {
 		name, err := hear(raw)
 		if err != nil {
 			return nil, err
@@ -48,7 +49,7 @@ func (t *Plain) Serve(ctx context.Context, l net.Listener, accept func(*Conn), r
 		if err := t.say(raw); err != nil {
 			return nil, err
 		}
-		return &Conn{Conn: raw, peer: name}, nil
+		return &Conn{Conn: raw, raw: raw, peer: name}, nil
 	})
 }
 

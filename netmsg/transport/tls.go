@@ -23,6 +23,7 @@ type TLS struct {
 	Self  string
 	Key   ed25519.PrivateKey
 	Peers Peers // not changed while in use
+	Wrap  Wrap  // for the connections under TLS
 
 	once  sync.Once
 	cert  tls.Certificate
@@ -87,7 +88,7 @@ func (t *TLS) Dial(ctx context.Context, node string) (*Conn, error) {
 	if err := t.init(); err != nil {
 		return nil, err
 	}
-	return dial(ctx, t.Peers, node, func(ctx context.Context, raw net.Conn, p Peer) (*Conn, error) {
+	return dial(ctx, t.Peers, node, t.Wrap, func(ctx context.Context, raw net.Conn, p Peer) (*Conn, error) {
 		c := tls.Client(raw, t.config(func(key ed25519.PublicKey) error {
 			if !key.Equal(p.Key) {
 				return fmt.Errorf("%w: %s", ErrNotPeer, PublicText(key))
@@ -97,7 +98,7 @@ func (t *TLS) Dial(ctx context.Context, node string) (*Conn, error) {
 		if err := c.HandshakeContext(ctx); err != nil {
 			return nil, explain(err)
 		}
-		return &Conn{Conn: c, peer: node, dialled: true}, nil
+		return &Conn{Conn: c, raw: raw, peer: node, dialled: true}, nil
 	})
 }
 
@@ -107,7 +108,7 @@ func (t *TLS) Serve(ctx context.Context, l net.Listener, accept func(*Conn), ref
 		l.Close()
 		return err
 	}
-	return serve(ctx, l, accept, refused, func(ctx context.Context, raw net.Conn) (*Conn, error) {
+	return serve(ctx, l, t.Wrap, accept, refused, func(ctx context.Context, raw net.Conn) (*Conn, error) {
 		var peer string
 		c := tls.Server(raw, t.config(func(key ed25519.PublicKey) error {
 			if peer = t.byKey[string(key)]; peer == "" {
@@ -118,7 +119,7 @@ func (t *TLS) Serve(ctx context.Context, l net.Listener, accept func(*Conn), ref
 		if err := c.HandshakeContext(ctx); err != nil {
 			return nil, explain(err)
 		}
-		return &Conn{Conn: c, peer: peer}, nil
+		return &Conn{Conn: c, raw: raw, peer: peer}, nil
 	})
 }
 

@@ -70,6 +70,7 @@ const maxHandshakes = 32
 // A Conn is a connection to a peer.
 type Conn struct {
 	net.Conn
+	raw     net.Conn // what is below it
 	peer    string
 	dialled bool
 }
@@ -88,12 +89,31 @@ func (c *Conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
+// WriteLate lets Write return before it is known that what it writes is sent, if the connection that Wrap
+// has made can do that.
+func (c *Conn) WriteLate() error {
+	if l, ok := c.raw.(interface{ WriteLate() error }); ok {
+		return l.WriteLate()
+	}
+	return errors.ErrUnsupported
+}
+
+// Wrap makes of a TCP connection another one to be used in its place; a nil one leaves it as it is.
+type Wrap func(net.Conn) net.Conn
+
+func (w Wrap) of(c net.Conn) net.Conn {
+	if w == nil {
+		return c
+	}
+	return w(c)
+}
+
 // welcome is what a node says to a peer that it has taken: a dialler would not
 // know otherwise that its key was good.
 const welcome = 'w'
 
 // serve is the Serve of a transport that finds out who is there by greet.
-func serve(ctx context.Context, l net.Listener, accept func(*Conn), refused func(net.Addr, error), greet func(context.Context, net.Conn) (*Conn, error)) error {
+func serve(ctx context.Context, l net.Listener, wrap Wrap, accept func(*Conn), refused func(net.Addr, error), greet func(context.Context, net.Conn) (*Conn, error)) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	defer l.Close()
@@ -111,6 +131,7 @@ func serve(ctx context.Context, l net.Listener, accept func(*Conn), refused func
 			}
 			return err
 		}
+		raw = wrap.of(raw)
 		mu.Lock()
 		if len(unknown) == maxHandshakes {
 			unknown[0].Close()
@@ -153,7 +174,7 @@ func greetPeer(ctx context.Context, raw net.Conn, greet func(context.Context, ne
 }
 
 // dial is the Dial of a transport that greets the peer by greet.
-func dial(ctx context.Context, peers Peers, node string, greet func(context.Context, net.Conn, Peer) (*Conn, error)) (*Conn, error) {
+func dial(ctx context.Context, peers Peers, node string, wrap Wrap, greet func(context.Context, net.Conn, Peer) (*Conn, error)) (*Conn, error) {
 	fail := func(err error) (*Conn, error) { return nil, fmt.Errorf("connect to node %s: %w", node, err) }
 	p, ok := peers[node]
 	if !ok {
@@ -169,6 +190,7 @@ func dial(ctx context.Context, peers Peers, node string, greet func(context.Cont
 	if err != nil {
 		return fail(err)
 	}
+	raw = wrap.of(raw)
 	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
 	c, err := greet(ctx, raw, p)
 	if err == nil {

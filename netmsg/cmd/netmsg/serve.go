@@ -22,6 +22,7 @@ import (
 	"hurdlab/mach/vmem"
 	"hurdlab/netmsg/bridge"
 	"hurdlab/netmsg/door"
+	"hurdlab/netmsg/late"
 	"hurdlab/netmsg/programs"
 	"hurdlab/netmsg/rights"
 	"hurdlab/netmsg/session"
@@ -79,13 +80,13 @@ func serve(ctx context.Context, args []string) error {
 	var over transport.Transport
 	if *plain {
 		fmt.Fprintln(os.Stderr, "netmsg: WARNING: plain TCP: nobody proves who they are, and everybody on the way reads and changes everything")
-		over = &transport.Plain{Self: *name, Peers: list}
+		over = &transport.Plain{Self: *name, Peers: list, Wrap: late.Wrap}
 	} else {
 		k, err := transport.ReadKey(*key)
 		if err != nil {
 			return fmt.Errorf("this node's key: %w. Make one with: netmsg keys make", err)
 		}
-		over = &transport.TLS{Self: *name, Key: k, Peers: list}
+		over = &transport.TLS{Self: *name, Key: k, Peers: list, Wrap: late.Wrap}
 	}
 	n := &node{over: over, proc: hurd.Self()}
 	n.programs.Ports = &n.ports
