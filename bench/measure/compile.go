@@ -394,17 +394,14 @@ func (m *measuring) compile(ctx context.Context) error {
 	if err := buildTools(ctx, tc, filepath.Join(dir, "tools", "bin")); err != nil {
 		return err
 	}
-	m.Say("copying tools to the nodes, and sources to node1")
+	m.Say("copying tools and sources to the nodes")
 	g, gctx := errgroup.WithContext(ctx)
 	for n := range m.lab.Nodes() {
 		g.Go(func() error {
 			if err := m.put(gctx, n+1, filepath.Join(dir, "tools"), toolDir); err != nil {
 				return err
 			}
-			if n == 0 {
-				return m.put(gctx, 1, filepath.Join(dir, "sources"), tree)
-			}
-			return nil
+			return m.put(gctx, n+1, filepath.Join(dir, "sources"), tree)
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -440,6 +437,10 @@ func (m *measuring) compile(ctx context.Context) error {
 			return err
 		}
 	}
+	alone := make(map[int]*bench.Series)
+	for _, n := range counts {
+		alone[n] = m.part.Add(fmt.Sprintf("alone/nodes=%d", n), "1/s")
+	}
 	var sums string
 	turns := m.turns(1, 2)
 	for turn := range turns {
@@ -467,6 +468,14 @@ func (m *measuring) compile(ctx context.Context) error {
 				return fmt.Errorf("objects of %v are not those of one:\n%s\nand:\n%s", w, now, sums)
 			}
 		}
+		for _, n := range counts {
+			m.Say(fmt.Sprintf("turn %d of %d: packages that each of %d compiles for itself", turn+1, turns, n))
+			rate, err := m.compileAlone(ctx, n)
+			if err != nil {
+				return err
+			}
+			alone[n].Values = append(alone[n].Values, rate)
+		}
 	}
 	one := series[way{nodes: 1}]
 	for _, w := range ways[1:] {
@@ -482,6 +491,10 @@ func (m *measuring) compile(ctx context.Context) error {
 			m.part.Faster("compiling on 3 nodes, times two", series[way{nodes: 2}], series[w], true, bench.AtLeast(1))
 		}
 	}
+	// What this host can give, at most: its processors are the nodes', and their emulators'.
+	for _, n := range counts[1:] {
+		m.part.Faster(fmt.Sprintf("%d nodes, each for itself, times one", n), alone[1], alone[n], true, nil)
+	}
 	var where []string
 	for _, w := range ways[1:] {
 		for _, node := range slices.Sorted(maps.Keys(shares[w])) {
@@ -490,6 +503,33 @@ func (m *measuring) compile(ctx context.Context) error {
 	}
 	m.part.Notes = append(m.part.Notes, "Tasks of all turns, and how long each took: "+strings.Join(where, "; ")+". The objects had the same bits each time.")
 	return m.gcc(ctx, counts)
+}
+
+// compileAlone has the first nodes each compile the same packages for itself, at the same time, and returns how many
+// all compiled in a second.
+func (m *measuring) compileAlone(ctx context.Context, nodes int) (float64, error) {
+	g, ctx := errgroup.WithContext(ctx)
+	rates := make([]float64, nodes)
+	for i := range nodes {
+		g.Go(func() error {
+			text, err := m.run(ctx, i+1, "distbuild", "-j", fmt.Sprint(each), tree+"/first.json")
+			if err != nil {
+				return err
+			}
+			var r build
+			if err := json.Unmarshal([]byte(text), &r); err != nil {
+				return err
+			}
+			rates[i] = float64(len(r.Spans)) / r.Took
+			return nil
+		})
+	}
+	err := g.Wait()
+	sum := 0.0
+	for _, r := range rates {
+		sum += r
+	}
+	return sum, err
 }
 
 // A way is on how many nodes a build is, and who places tasks: rexec --any, unless they are named.
