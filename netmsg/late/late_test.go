@@ -222,6 +222,25 @@ func TestOrdinary(t *testing.T) {
 	}
 }
 
+// When much is written, writes wait.
+func TestBulk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s := start()
+		defer c.Close()
+		s.answer = func(p []byte) (int, error) { return len(p), nil }
+		want := 0
+		for range 3 {
+			for range 2 * recently / most {
+				say(t, c, string(make([]byte, most)))
+			}
+			if want += recently / most; len(s.begun) != want || s.ordinary != want {
+				t.Errorf("%d late, %d ordinary", len(s.begun), s.ordinary)
+			}
+			time.Sleep(2 * moment)
+		}
+	})
+}
+
 // Close ends a write that waits, and gives back what there is.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -303,6 +322,7 @@ func TestEverythingIsWritten(t *testing.T) {
 				answer(w)()
 			case 1: // while it waits
 				time.AfterFunc(time.Duration(rnd.IntN(int(lookAfter))), answer(w))
+				time.Sleep(time.Duration(rnd.IntN(2 * int(moment))))
 			default: // and is looked at before
 				answer(w)()
 				time.Sleep(time.Duration(rnd.IntN(3 * int(lookAfter))))
