@@ -37,9 +37,12 @@ func (c *conn) WriteLate() error {
 	return nil
 }
 
+// askTime is how long this program may take to answer itself. Without an answer writes are as they were.
+const askTime = 5 * time.Second
+
 // descriptor returns the port of a descriptor: as others would, this program asks its message port.
 func descriptor(fd int32) (mach.Port, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), askTime)
 	defer cancel()
 	msg, err := proto.ProcGetmsgport(ctx, hurd.Self().Proc, int32(os.Getpid()))
 	if err != nil {
