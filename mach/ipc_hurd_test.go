@@ -129,6 +129,107 @@ func TestCallDeadline(t *testing.T) {
 	})
 }
 
+// The answer to a call that has been begun is there when somebody looks, and whoever never looks leaves
+// nothing.
+func TestBegin(t *testing.T) {
+	leaks(t, func() {
+		r := receiver(t)
+		port := must(r.MakeSend())(t)
+		request, m := mach.NewMessage(0), new(mach.Message)
+		begin := func() *mach.Begun {
+			t.Helper()
+			m := mach.NewMessage(5000)
+			m.PutInt32(1)
+			c := must(mach.Begin(t.Context(), port, m))(t)
+			check(t, r.Receive(t.Context(), request))
+			return c
+		}
+		answer := func(data []byte) {
+			t.Helper()
+			d := mach.Defer(request)
+			mach.Destroy(request)
+			m := d.NewReply()
+			m.PutData(mach.Byte, data)
+			check(t, d.Send(m))
+		}
+		took := func(data []byte) {
+			t.Helper()
+			if got := m.TakeData(-1); !bytes.Equal(got, data) {
+				t.Errorf("got %d bytes, want %d", len(got), len(data))
+			}
+			mach.Destroy(m)
+		}
+		for _, data := range [][]byte{{7}, bytes.Repeat([]byte{8}, 3000)} { // the second needs more room
+			c := begin()
+			if come, err := c.Look(m); come || err != nil {
+				t.Errorf("an answer before it was sent: %v", err)
+			}
+			answer(data)
+			come, err := c.Look(m)
+			if check(t, err); !come {
+				t.Fatal("no answer")
+			}
+			took(data)
+
+			c = begin()
+			answer(data)
+			check(t, c.Wait(t.Context(), m))
+			took(data)
+
+			c = begin()
+			waited := make(chan error)
+			go func() { waited <- c.Wait(t.Context(), m) }()
+			answer(data)
+			check(t, <-waited)
+			took(data)
+		}
+
+		c := begin()
+		mach.Destroy(request)
+		if come, err := c.Look(m); !come || !errors.Is(err, mach.MigServerDied) {
+			t.Errorf("a server that does not answer: %v, %v", come, err)
+		}
+
+		c = begin()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		why := errors.New("why")
+		cancel(why)
+		if err := c.Wait(ctx, m); !errors.Is(err, why) {
+			t.Errorf("got %v", err)
+		}
+		d := mach.Defer(request)
+		mach.Destroy(request)
+		wantCode(t, d.Fail(mach.KernFailure), mach.SendInvalidDest)
+
+		c = begin()
+		c.Abandon()
+		d = mach.Defer(request)
+		mach.Destroy(request)
+		wantCode(t, d.Fail(mach.KernFailure), mach.SendInvalidDest)
+
+		check(t, r.Close())
+		_, err := mach.Begin(t.Context(), port, mach.NewMessage(5000))
+		wantCode(t, err, mach.SendInvalidDest)
+		check(t, mach.Deallocate(port))
+
+		// A queue that is full, and an ended context: nothing was sent.
+		full := must(mach.PortAllocate(mach.TaskSelf(), mach.RightReceive))(t)
+		check(t, mach.PortInsertRight(mach.TaskSelf(), full, full, mach.MakeSend))
+		check(t, mach.PortSetQueueLimit(mach.TaskSelf(), full, 1))
+		check(t, mach.Send(t.Context(), full, mach.CopySend, mach.NewMessage(1)))
+		if _, err := mach.Begin(ctx, full, mach.NewMessage(5000)); !errors.Is(err, why) {
+			t.Errorf("got %v", err)
+		}
+		q := must(mach.AdoptReceive(full))(t)
+		check(t, q.Receive(t.Context(), request))
+		if request.ID() != 1 {
+			t.Errorf("got message %d", request.ID())
+		}
+		check(t, q.Close())
+		check(t, mach.Deallocate(full))
+	})
+}
+
 // Many calls that are abandoned while the server answers leave nothing.
 func TestCancelStorm(t *testing.T) {
 	leaks(t, func() {
