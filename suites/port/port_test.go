@@ -29,6 +29,7 @@ var packages = []string{
 	"hurdlab/mach/wire",
 	"hurdlab/hurd/ports",
 	"hurdlab/netmsg/bridge",
+	"hurdlab/netmsg/late",
 	"hurdlab/patches/go/porttest",
 	// Goroutines, locks, timers.
 	"sync/atomic", "context",
