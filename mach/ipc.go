@@ -198,6 +198,18 @@ func (l *freeList[T]) put(x T) bool {
 	return true
 }
 
+// directPort returns a reply port that is received from by a trap, for idleDirect.
+func directPort() (Port, error) {
+	if port, ok := direct.get(); ok {
+		return port, nil
+	}
+	port, code := replyPort()
+	if code != KernSuccess {
+		return Null, fmt.Errorf("reply port: %w", code)
+	}
+	return port, nil
+}
+
 func idleDirect(port Port) {
 	if !direct.put(port) {
 		_ = DestroyReceive(port)
@@ -286,13 +298,10 @@ type Begun struct {
 // error nothing was sent. m owns nothing afterwards.
 func Begin(ctx context.Context, port Port, m *Message) (*Begun, error) {
 	id := m.ID()
-	reply, ok := direct.get()
-	if !ok {
-		var code KernReturn
-		if reply, code = replyPort(); code != KernSuccess {
-			drop(m)
-			return nil, &CallError{id, port, fmt.Errorf("reply port: %w", code)}
-		}
+	reply, err := directPort()
+	if err != nil {
+		drop(m)
+		return nil, &CallError{id, port, err}
 	}
 	m.SetReply(reply, MakeSendOnce)
 	m.SetDest(port, CopySend)
@@ -400,13 +409,10 @@ func callKernel(ctx context.Context, port Port, m *Message, block bool) error {
 		drop(m)
 		return err
 	}
-	reply, ok := direct.get()
-	if !ok {
-		var code KernReturn
-		if reply, code = replyPort(); code != KernSuccess {
-			drop(m)
-			return fmt.Errorf("reply port: %w", code)
-		}
+	reply, err := directPort()
+	if err != nil {
+		drop(m)
+		return err
 	}
 	m.SetReply(reply, MakeSendOnce)
 	m.SetDest(port, CopySend)

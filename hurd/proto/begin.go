@@ -2,13 +2,15 @@ package proto
 
 import (
 	"context"
-	"errors"
 
 	"hurdlab/mach"
 )
 
-// ioWrite is the id of io_write.
-const ioWrite = 21000
+// The routine, as in hurd.idl.
+const (
+	ioWrite     = 21000
+	ioWriteName = "io_write"
+)
 
 // A BegunIOWrite is an io_write that has been sent, and whose answer is looked at later.
 type BegunIOWrite struct {
@@ -24,7 +26,7 @@ func BeginIOWrite(ctx context.Context, to mach.Port, data []byte, offset int64) 
 	m.PutInt64(offset)
 	b, err := mach.Begin(ctx, to, m)
 	if err != nil {
-		return nil, writeError(err)
+		return nil, failed(ioWriteName, err)
 	}
 	return &BegunIOWrite{to, b}, nil
 }
@@ -37,7 +39,7 @@ func (w *BegunIOWrite) Wait(ctx context.Context) (amount uint64, err error) {
 		if ctx.Err() != nil {
 			interrupt(ctx, w.to)
 		}
-		return 0, writeError(err)
+		return 0, failed(ioWriteName, err)
 	}
 	return written(m)
 }
@@ -45,8 +47,11 @@ func (w *BegunIOWrite) Wait(ctx context.Context) (amount uint64, err error) {
 // Look is Wait if the answer is there.
 func (w *BegunIOWrite) Look() (amount uint64, known bool, err error) {
 	m := new(mach.Message)
-	if known, err = w.begun.Look(m); !known || err != nil {
-		return 0, known, writeError(err)
+	if known, err = w.begun.Look(m); !known {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, true, failed(ioWriteName, err)
 	}
 	amount, err = written(m)
 	return amount, true, err
@@ -62,15 +67,5 @@ func (w *BegunIOWrite) Abandon() {
 
 func written(m *mach.Message) (uint64, error) {
 	amount := m.TakeWord()
-	return amount, end(context.Background(), m, nil, "io_write")
-}
-
-func writeError(err error) error {
-	if err == nil {
-		return nil
-	}
-	if k, ok := errors.AsType[mach.KernReturn](err); ok {
-		err = k
-	}
-	return &Error{"io_write", err}
+	return amount, end(context.Background(), m, nil, ioWriteName)
 }

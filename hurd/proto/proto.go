@@ -105,6 +105,11 @@ func call(ctx context.Context, to mach.Port, m *mach.Message, routine string) er
 		// queue is full, costs only it.
 		interrupt(ctx, to)
 	}
+	return failed(routine, err)
+}
+
+// failed is what a routine ended with.
+func failed(routine string, err error) error {
 	if k, ok := errors.AsType[mach.KernReturn](err); ok {
 		err = k // without the number and the port, which say nothing here
 	}
@@ -132,10 +137,7 @@ func send(ctx context.Context, to mach.Port, m *mach.Message, routine string) er
 		err = mach.Send(ctx, to, mach.CopySend, m)
 	}
 	if err != nil {
-		if k, ok := errors.AsType[mach.KernReturn](err); ok {
-			err = k
-		}
-		return &Error{routine, err}
+		return failed(routine, err)
 	}
 	return nil
 }

@@ -38,15 +38,15 @@ const (
 // that half of what late writes gained was lost.
 const lookAfter = 500 * time.Millisecond
 
-// A begun write has been sent.
+// A begun write has been sent: [hurdlab/hurd/proto.BegunIOWrite].
 type begun interface {
-	// wait waits for the answer: how many bytes have been taken, or why none. If ctx ends
+	// Wait waits for the answer: how many bytes have been taken, or why none. If ctx ends
 	// first, the write is given up, and the error is its cause.
-	wait(ctx context.Context) (n int, err error)
-	// look is wait if the answer is there. If not, known is false.
-	look() (n int, known bool, err error)
-	// abandon is for who does not want to know.
-	abandon()
+	Wait(ctx context.Context) (n uint64, err error)
+	// Look is Wait if the answer is there. If not, known is false.
+	Look() (n uint64, known bool, err error)
+	// Abandon is for who does not want to know.
+	Abandon()
 }
 
 // A socket is what writes can be begun with.
@@ -125,14 +125,14 @@ func (c *conn) Write(p []byte) (int, error) {
 // settle waits for what is owed. The caller has the lock.
 func (c *conn) settle() error {
 	if c.begun != nil {
-		n, err := c.begun.wait(c.ctx)
+		n, err := c.begun.Wait(c.ctx)
 		c.taken(n, err)
 	}
 	return c.err
 }
 
 // taken is told what became of what is owed, and writes what was not taken.
-func (c *conn) taken(n int, err error) {
+func (c *conn) taken(n uint64, err error) {
 	c.begun = nil
 	switch {
 	case err != nil && c.socket.again(err):
@@ -140,11 +140,11 @@ func (c *conn) taken(n int, err error) {
 	case err != nil:
 		c.err = &net.OpError{Op: "write", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
 		return
-	case n > len(c.owed):
+	case n > uint64(len(c.owed)):
 		c.err = errTaken
 		return
 	}
-	if n < len(c.owed) {
+	if n < uint64(len(c.owed)) {
 		_, c.err = c.Conn.Write(c.owed[n:])
 	}
 }
@@ -158,7 +158,7 @@ func (c *conn) look() {
 	if c.begun == nil {
 		return
 	}
-	if n, known, err := c.begun.look(); known {
+	if n, known, err := c.begun.Look(); known {
 		c.taken(n, err)
 	} else {
 		c.timer.Reset(lookAfter)
@@ -188,7 +188,7 @@ func (c *conn) Close() error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.begun != nil {
-			c.begun.abandon()
+			c.begun.Abandon()
 			c.begun = nil
 		}
 		if c.socket != nil {

@@ -62,7 +62,7 @@ func (s kernelSocket) begin(p []byte) (begun, error) {
 	if err != nil {
 		return nil, err
 	}
-	return kernelWrite{w}, nil
+	return w, nil
 }
 
 func (s kernelSocket) again(err error) bool {
@@ -70,17 +70,3 @@ func (s kernelSocket) again(err error) bool {
 }
 
 func (s kernelSocket) release() { proto.Release(context.Background(), s.port) }
-
-type kernelWrite struct{ *proto.BegunIOWrite }
-
-func (w kernelWrite) wait(ctx context.Context) (int, error) {
-	n, err := w.Wait(ctx)
-	return int(n), err
-}
-
-func (w kernelWrite) look() (int, bool, error) {
-	n, known, err := w.Look()
-	return int(n), known, err
-}
-
-func (w kernelWrite) abandon() { w.Abandon() }

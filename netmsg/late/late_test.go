@@ -95,25 +95,25 @@ func (w *write) take(n int, err error) {
 	close(w.answered)
 }
 
-func (w *write) wait(ctx context.Context) (int, error) {
+func (w *write) Wait(ctx context.Context) (uint64, error) {
 	select {
 	case <-w.answered:
-		return w.n, w.err
+		return uint64(w.n), w.err
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
 }
 
-func (w *write) look() (int, bool, error) {
+func (w *write) Look() (uint64, bool, error) {
 	select {
 	case <-w.answered:
-		return w.n, true, w.err
+		return uint64(w.n), true, w.err
 	default:
 		return 0, false, nil
 	}
 }
 
-func (w *write) abandon() { w.abandoned = true }
+func (w *write) Abandon() { w.abandoned = true }
 
 func start() (*conn, *server) {
 	s := new(server)
